@@ -46,7 +46,7 @@ def project_wheel() -> Path:
 
     The variable COORDINATOR_WHEEL names a wheel to take instead.
     """
-    if "COORDINATOR_WHEEL" in os.environ:
+    if os.environ.get("COORDINATOR_WHEEL"):
         return Path(os.environ["COORDINATOR_WHEEL"]).resolve(strict=True)
     kept = _kept("wheels", "coordinator", [PROJECT / name for name in SOURCES], _build_wheel)
     (wheel,) = kept.glob("*.whl")

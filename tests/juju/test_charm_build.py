@@ -48,6 +48,7 @@ def test_every_hook_is_made_from_the_base_layers_template(charm: Path) -> None:
 def test_the_peer_relation_has_no_endpoint_class(charm: Path) -> None:
     # An Endpoint would read every unit's data in every hook of the relation.
     assert not (charm / "hooks/relations").exists()
+    assert "Endpoint)" not in (charm / "reactive/relations/coordinator/peers.py").read_text()
     metadata = yaml.safe_load((charm / "metadata.yaml").read_text())
     assert metadata["peers"] == {"coordinator": {"interface": "coordinator"}}
 
