@@ -1,0 +1,19 @@
+//! The Juju edge: hook tools, databags, and one step of the ledger per hook.
+//!
+//! A hook has four moments, and [`Hook`] one method for each: [`open`](Hook::open) reads what the
+//! hook needs, [`handle`](Hook::handle) lets a leader take in news, the charm
+//! [asks](Hook::acquire) for locks, and [`finish`](Hook::finish) releases and publishes.
+
+mod context;
+mod databag;
+mod hook;
+mod leader;
+mod local;
+mod operator;
+mod publish;
+mod tools;
+
+pub use context::Context;
+pub use hook::{Hook, News, Options};
+pub use operator::{Overview, release_lock, show_locks};
+pub use tools::{Output, Processes, Tools};

@@ -1,0 +1,84 @@
+//! Where this hook runs: what Juju says in the environment.
+
+use std::path::PathBuf;
+
+use crate::error::Error;
+use crate::model::Member;
+
+/// The facts of one hook, all from its environment.
+///
+/// The version comes from `JUJU_VERSION` alone: looking for an agent's binary fails where there is
+/// none, as in a Kubernetes pod.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// This unit.
+    pub unit: Member,
+    /// The hook's name, such as `coordinator-relation-changed`; empty outside of hooks.
+    pub hook: String,
+    /// The identifier of the relation that the hook is about.
+    pub relation: Option<String>,
+    /// The unit that the hook is about.
+    pub remote: Option<Member>,
+    /// In a departed hook, the unit that leaves.
+    pub departing: Option<Member>,
+    /// Whether the model has leader settings: Juju before version 4.
+    pub leader_settings: bool,
+    /// The charm's directory, where local state is kept.
+    pub directory: PathBuf,
+}
+
+impl Context {
+    /// Reads the context through `variable`, which looks up an environment variable.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` without a `JUJU_UNIT_NAME`: this is no hook.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let present = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let unit = present("JUJU_UNIT_NAME").ok_or_else(|| {
+            Error::invalid("JUJU_UNIT_NAME is not set: run this in a hook, or through juju-exec")
+        })?;
+        let member = |name: &str| present(name).map(Member::new).transpose();
+        let dispatched = present("JUJU_DISPATCH_PATH").and_then(|path| path.rsplit('/').next().map(str::to_owned));
+        Ok(Self {
+            unit: Member::new(unit)?,
+            hook: present("JUJU_HOOK_NAME").or(dispatched).unwrap_or_default(),
+            relation: present("JUJU_RELATION_ID"),
+            remote: member("JUJU_REMOTE_UNIT")?,
+            departing: member("JUJU_DEPARTING_UNIT")?,
+            leader_settings: has_leader_settings(present("JUJU_VERSION").as_deref()),
+            directory: present("JUJU_CHARM_DIR").or_else(|| present("CHARM_DIR")).unwrap_or_default().into(),
+        })
+    }
+
+    /// The application of this unit.
+    pub fn application(&self) -> &str {
+        self.unit.as_str().rsplit_once('/').map_or(self.unit.as_str(), |(application, _)| application)
+    }
+}
+
+/// Juju 4 dropped leader settings. An unknown version is taken as an older one: there the tools
+/// exist, and where they do not, their absence is noticed.
+fn has_leader_settings(version: Option<&str>) -> bool {
+    let major = version.and_then(|version| version.split('.').next()).and_then(|major| major.parse::<u32>().ok());
+    major.is_none_or(|major| major < 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leader_settings_end_with_juju_4() {
+        let table = [(Some("2.9.51"), true), (Some("3.6.0"), true), (Some("4.0.0"), false), (None, true), (Some("?"), true)];
+        for (version, expected) in table {
+            assert_eq!(has_leader_settings(version), expected, "{version:?}");
+        }
+    }
+
+    #[test]
+    fn outside_of_a_hook_the_error_says_so() {
+        let error = Context::read(|_| None).unwrap_err();
+        assert!(error.to_string().contains("JUJU_UNIT_NAME"));
+    }
+}

@@ -1,0 +1,275 @@
+//! What a leader does with the news of a hook.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::hook::Hook;
+use super::tools::query;
+use crate::error::Error;
+use crate::ledger::legacy::encode_grants;
+use crate::ledger::{Record, View, Wake};
+use crate::model::{Member, Token};
+use crate::rules::Rules;
+
+impl Hook {
+    /// Takes in what this hook is about: as leader the news of other units, as any other unit the
+    /// leader's call for an answer.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if a hook tool fails.
+    pub fn handle(&mut self) -> Result<(), Error> {
+        if self.may_decide() {
+            self.take_over_or_follow()?;
+            self.lead()?;
+        } else if self.relation.is_some() {
+            if self.suspects_itself() && self.is_leader()? {
+                // Too late to decide in this hook; the call brings the next one about.
+                self.record.leave_unsettled();
+                self.show_own();
+            }
+            self.answer_calls()?;
+        }
+        self.refresh()
+    }
+
+    /// Whether this unit may be leader without knowing, as after a leader-elected hook that an
+    /// operator skipped: nobody else has entered itself as leader, or nobody takes up requests.
+    fn suspects_itself(&self) -> bool {
+        let recorded = self.ledger_read.leader.as_ref();
+        let stalled = !self.about_peer_relation() && (self.is_behind() || !self.ledger.queue().is_empty());
+        self.leads.is_none() && (recorded.is_none_or(|leader| *leader == self.context.unit) || stalled)
+    }
+
+    fn about_peer_relation(&self) -> bool {
+        self.relation.is_some() && self.context.relation == self.relation
+    }
+
+    /// Whether the ledger has yet to take up what this unit published.
+    fn is_behind(&self) -> bool {
+        let unit = &self.context.unit;
+        let waits = |record: &Record| {
+            record.requests().iter().any(|(lock, request)| !self.ledger.has_request(unit, lock, request))
+        };
+        let released_unseen = || {
+            let listed = |grant: &crate::ledger::Grant| &grant.member == unit && !self.record.requests().contains_key(&grant.lock);
+            !self.ledger.queue().is_empty() && self.ledger.grants().iter().any(listed)
+        };
+        waits(&self.record_read) || released_unseen()
+    }
+
+    fn take_over_or_follow(&mut self) -> Result<(), Error> {
+        let unit = self.context.unit.clone();
+        let fresh = self.context.remote.clone().filter(|_| self.about_peer_relation());
+        if self.relation.is_none() {
+            return Ok(());
+        }
+        if self.ledger_read.leader.as_ref() == Some(&unit) && self.context.hook != "leader-elected" {
+            self.follow(fresh.as_ref())?;
+        } else {
+            self.take_over(fresh.as_ref())?;
+        }
+        self.ledger.leader = Some(unit);
+        Ok(())
+    }
+
+    /// The first hook as leader: looks at every peer once, and for grants outside of the ledger.
+    fn take_over(&mut self, fresh: Option<&Member>) -> Result<(), Error> {
+        self.read_settings()?;
+        let peers = self.peers()?.clone();
+        for peer in &peers {
+            self.fold(peer, fresh == Some(peer))?;
+        }
+        if let Some(settings) = self.settings.clone() {
+            let rules = self.options.rules;
+            self.ledger.import(&settings, &self.views, &rules);
+        }
+        self.drop_departed()
+    }
+
+    fn follow(&mut self, fresh: Option<&Member>) -> Result<(), Error> {
+        if let Some(remote) = fresh {
+            if self.context.hook.ends_with("-relation-departed") {
+                return self.depart(remote);
+            }
+            return self.fold(remote, true);
+        }
+        if self.context.hook == "update-status" {
+            if self.ledger.legacy {
+                // Such members never repeat themselves, and a hook that was skipped is made good here.
+                for peer in self.peers()?.clone() {
+                    if !self.local.current_peers.contains(&peer) {
+                        self.fold(&peer, false)?;
+                    }
+                }
+            }
+            if self.ledger.members().next().is_some() {
+                return self.drop_departed();
+            }
+        }
+        Ok(())
+    }
+
+    fn fold(&mut self, peer: &Member, fresh: bool) -> Result<(), Error> {
+        let view = self.look_at(peer)?;
+        let ended = self.ledger.fold(peer, &view, fresh);
+        self.news.ended.extend(ended);
+        Ok(())
+    }
+
+    /// A departed hook for `remote`. A unit that leaves itself gets one for each of the others.
+    fn depart(&mut self, remote: &Member) -> Result<(), Error> {
+        match &self.context.departing {
+            Some(departing) if departing == remote => {
+                self.forget(&remote.clone());
+                Ok(())
+            }
+            Some(_) => Ok(()),
+            None => self.drop_departed(),
+        }
+    }
+
+    fn forget(&mut self, member: &Member) {
+        let ended = self.ledger.remove(member);
+        self.news.ended.extend(ended);
+        self.local.current_peers.remove(member);
+        self.views.remove(member);
+    }
+
+    /// Drops members that are gone. One that is only missing among the peers has perhaps not joined
+    /// this unit's view yet, so that the model is asked whether it exists.
+    fn drop_departed(&mut self) -> Result<(), Error> {
+        let peers = self.peers()?.clone();
+        let unit = self.context.unit.clone();
+        let missing: BTreeSet<Member> =
+            self.ledger.members().filter(|member| **member != unit && !peers.contains(member)).cloned().collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let goal: GoalState = query(&mut *self.tools, &["goal-state", "--format=json"])?;
+        for member in missing {
+            if !goal.units.contains_key(member.as_str()) {
+                self.forget(&member);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up this unit's own record and gives out what the rules allow.
+    pub(super) fn lead(&mut self) -> Result<(), Error> {
+        let unit = self.context.unit.clone();
+        let own = self.views[&unit].clone();
+        let ended = self.ledger.fold(&unit, &own, true);
+        self.news.ended.extend(ended);
+        let rules = self.options.rules;
+        if rules == Rules::Custom || self.ledger.waiting().is_empty() {
+            return Ok(());
+        }
+        if self.may_announce()? {
+            self.ledger.announce(&rules);
+        } else {
+            let members = self.peers()?.len() + 1;
+            self.ledger.settle(&rules, members);
+        }
+        Ok(())
+    }
+
+    /// Whether every member understands grants that are announced ahead.
+    ///
+    /// A leader that runs charmhelpers' coordinator would not see them and grant beside them. There
+    /// can be none from Juju 4 on.
+    fn may_announce(&mut self) -> Result<bool, Error> {
+        if !self.options.announce || self.options.rules.turn().is_none() {
+            return Ok(false);
+        }
+        if !self.context.leader_settings {
+            return Ok(true);
+        }
+        let peers = self.peers()?.clone();
+        for peer in &peers {
+            if !self.local.current_peers.contains(peer) {
+                self.fold(peer, false)?;
+            }
+        }
+        let all_current = peers.iter().all(|peer| self.local.current_peers.contains(peer));
+        self.ledger.legacy &= !all_current;
+        Ok(all_current)
+    }
+
+    /// Whether an own grant may be acted on already: every later leader must know of it.
+    ///
+    /// A grant that stands in the stored ledger is known. One of this very hook is not: if this unit
+    /// lost the leadership in the middle of its work, the next leader would grant the lock again. The
+    /// leader settings take effect at once and tell it. Where there are none, the unit waits for its
+    /// next hook, which it asks a peer to bring about.
+    pub(super) fn secure(&mut self, token: Token) -> Result<bool, Error> {
+        let stored = self.ledger_read.grants().iter().any(|grant| grant.token == token);
+        if stored || self.secured.contains(&token) || self.relation.is_none() || self.peers()?.is_empty() {
+            return Ok(true);
+        }
+        if !self.context.leader_settings || !self.write_settings()? {
+            return Ok(false);
+        }
+        self.secured.insert(token);
+        Ok(true)
+    }
+
+    /// Publishes the grants in effect in the leader settings; `false` if this unit does not lead.
+    pub(super) fn write_settings(&mut self) -> Result<bool, Error> {
+        self.read_settings()?;
+        let mut grants = self.ledger.legacy_grants();
+        let unit = &self.context.unit;
+        for grant in self.ledger.grants() {
+            // Own grants in effect may stand behind ended ones in the ledger. And what stood in the
+            // settings stays there for as long as the ledger has it.
+            let own = &grant.member == unit;
+            let stood = self.settings.as_ref().and_then(|settings| settings.get(&grant.member)?.get(&grant.lock));
+            if own || stood == Some(&grant.at) {
+                grants.entry(grant.member.clone()).or_default().insert(grant.lock.clone(), grant.at.clone());
+            }
+        }
+        if self.settings.as_ref() == Some(&grants) {
+            return Ok(true);
+        }
+        let pair = format!("{}={}", self.keys.legacy, encode_grants(&grants)?);
+        let arguments = ["leader-set", pair.as_str()];
+        let output = self.tools.run(&arguments, None)?;
+        if output.code == 0 {
+            self.settings = Some(grants);
+            return Ok(true);
+        }
+        let leads: bool = query(&mut *self.tools, &["is-leader", "--format=json"])?;
+        if leads { Err(super::tools::failure(&arguments, &output)) } else { Ok(false) }
+    }
+
+    /// Changes this unit's record if the leader waits for that.
+    fn answer_calls(&mut self) -> Result<(), Error> {
+        let unit = self.context.unit.clone();
+        if let Some(Wake { member, number }) = self.ledger.wake.clone() {
+            if member == unit && number > self.record.answered() {
+                self.record.answer(number);
+            }
+        }
+        let behind = self.is_behind();
+        let first = self.ledger.queue().first().is_some_and(|waiting| waiting.member == unit);
+        if self.about_peer_relation() {
+            let leader = self.ledger.leader.clone().filter(|leader| Some(leader) == self.context.remote.as_ref());
+            if let (Some(leader), true) = (leader, behind || first) {
+                if let View::Current(record) = self.look_at(&leader)? {
+                    if record.unsettled() > self.record.heard() {
+                        self.record.hear(record.unsettled());
+                    }
+                }
+            }
+        } else if behind && self.context.hook == "update-status" {
+            self.record.hear(self.record.heard());
+        }
+        self.show_own();
+        Ok(())
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct GoalState {
+    #[serde(default)]
+    units: BTreeMap<String, serde_json::Value>,
+}

@@ -1,0 +1,65 @@
+//! What a unit keeps in its charm's directory.
+//!
+//! Nothing here is needed for safety. It saves hook tools, and it holds requests for as long as
+//! there is no peer relation to publish them on.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::ledger::Record;
+use crate::model::Member;
+
+/// The content of the local file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Local {
+    /// The unit that wrote it: a copied directory is not believed.
+    #[serde(default)]
+    unit: Option<Member>,
+    /// The identifier of the peer relation, which lasts as long as the application.
+    #[serde(default)]
+    pub(super) relation: Option<String>,
+    /// Whether this unit was the leader when it last asked.
+    #[serde(default)]
+    pub(super) leads: bool,
+    /// As leader: the peers that were seen to run this version of the coordinator.
+    #[serde(default)]
+    pub(super) current_peers: BTreeSet<Member>,
+    /// This unit's record, while there is no relation.
+    #[serde(default)]
+    pub(super) record: Option<Record>,
+}
+
+/// Where the local file of the coordinator under `key` is.
+pub(super) fn path(directory: &Path, key: &str) -> PathBuf {
+    directory.join(format!(".coordinator.{}.json", key.replace('/', "_")))
+}
+
+/// Reads the local file. One that is missing, damaged or another unit's counts as empty: all in it
+/// but requests made without a relation can be found out again.
+pub(super) fn read(path: &Path, unit: &Member) -> Local {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let local: Local = serde_json::from_str(&text).unwrap_or_default();
+    if local.unit.as_ref() == Some(unit) { local } else { empty(unit) }
+}
+
+/// What a unit knows that has no local file.
+pub(super) fn empty(unit: &Member) -> Local {
+    Local { unit: Some(unit.clone()), ..Local::default() }
+}
+
+/// Writes the local file in one step.
+pub(super) fn write(path: &Path, local: &Local) -> Result<(), Error> {
+    let failed = |error: std::io::Error| {
+        Error::unavailable(format!("{} cannot be written", path.display())).caused_by(error)
+    };
+    let text = serde_json::to_vec(local).map_err(|error| failed(error.into()))?;
+    let beside = path.with_extension("new");
+    let mut file = fs::File::create(&beside).map_err(failed)?;
+    file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::rename(&beside, path).map_err(failed)
+}

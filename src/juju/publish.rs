@@ -1,0 +1,123 @@
+//! The end of a hook: releases, and one atomic publication.
+
+use std::collections::BTreeSet;
+
+use super::databag;
+use super::hook::Hook;
+use super::local;
+use crate::error::Error;
+use crate::ledger::{Standing, Wake, encode_legacy};
+use crate::model::{LockName, Outcome, Token};
+
+impl Hook {
+    /// Releases what this hook held, except what is [kept](Hook::hold), and takes that up in the
+    /// ledger as leader. A policy outside may then give grants before [`publish`](Self::publish).
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if a hook tool fails.
+    pub fn close(&mut self) -> Result<(), Error> {
+        let kept: BTreeSet<Token> =
+            self.held.iter().filter(|(lock, _)| self.record.keeps(lock)).filter_map(|(_, token)| *token).collect();
+        let released: Vec<(LockName, Option<Token>)> = self
+            .held
+            .iter()
+            .filter(|(lock, token)| !self.record.keeps(lock) && !self.carries(lock, **token, &kept))
+            .map(|(lock, token)| (lock.clone(), *token))
+            .collect();
+        for (lock, token) in released {
+            self.record.release(&lock, token, Outcome::Ok);
+            self.held.remove(&lock);
+        }
+        self.show_own();
+        if self.may_decide() {
+            self.lead()?;
+        }
+        Ok(())
+    }
+
+    /// Whether a lock that is kept is held under the turn of this one, which then has to stay.
+    fn carries(&self, lock: &LockName, token: Option<Token>, kept: &BTreeSet<Token>) -> bool {
+        let own = |token| self.ledger.grants().iter().any(|grant| grant.token == token && &grant.lock == lock);
+        token.is_some_and(|token| kept.contains(&token) && own(token))
+    }
+
+    /// Writes what has changed: the ledger, this unit's record, and the local file.
+    ///
+    /// The databags take effect together when the hook has succeeded, or not at all.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if a hook tool or the disk fails.
+    pub fn publish(&mut self) -> Result<(), Error> {
+        if let Some(relation) = self.relation.clone() {
+            let ledger_written = self.publish_ledger(&relation)?;
+            self.publish_record(&relation)?;
+            if ledger_written && self.ledger.legacy && self.context.leader_settings {
+                // Last, for it takes effect at once: a failure before it leaves nothing half done.
+                self.write_settings()?;
+            }
+            self.local.record = None;
+        } else {
+            self.local.record = Some(self.record.clone());
+        }
+        if self.local != self.local_read {
+            local::write(&local::path(&self.context.directory, &self.options.key), &self.local)?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether the ledger is, or was already, as this leader wants it.
+    fn publish_ledger(&mut self, relation: &str) -> Result<bool, Error> {
+        if !self.may_decide() {
+            let decided = self.ledger != self.ledger_read || !self.ledger.queue().is_empty();
+            if decided && self.leads.is_some_and(|(leads, _)| leads) {
+                // The peers that wait for this see the count and call for a new hook of the leader.
+                self.record.leave_unsettled();
+            }
+            return Ok(false);
+        }
+        self.call_for_own_hook()?;
+        if self.ledger_stored && self.ledger == self.ledger_read {
+            return Ok(true);
+        }
+        let text = self.ledger.encode()?;
+        databag::write_application(&mut *self.tools, relation, &[(&self.keys.current, &text)])
+    }
+
+    /// A grant of its own wakes no leader, so that a peer is asked to change its record.
+    fn call_for_own_hook(&mut self) -> Result<(), Error> {
+        let unit = self.context.unit.clone();
+        let locks: Vec<LockName> = self.record.requests().keys().cloned().collect();
+        for lock in locks {
+            let Standing::Holds(token) = self.stand(&lock)? else { continue };
+            let stored = self.ledger_read.grants().iter().any(|grant| grant.token == token);
+            if stored || self.held.contains_key(&lock) {
+                continue;
+            }
+            let number = self.ledger_read.wake.as_ref().map_or(0, |wake| wake.number).max(self.record.answered()) + 1;
+            let responder = self.peers()?.iter().find(|peer| **peer != unit).cloned();
+            self.ledger.wake = responder.map(|member| Wake { member, number: number.max(token.0) });
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    fn publish_record(&mut self, relation: &str) -> Result<(), Error> {
+        let silent = !self.bag.contains_key(&self.keys.current);
+        if !silent && self.record == self.record_read {
+            return Ok(());
+        }
+        let unit = self.context.unit.clone();
+        let ledger = &self.ledger;
+        self.record.forget_releases(|lock, release| {
+            let mut grants = ledger.grants().iter();
+            grants.any(|grant| grant.member == unit && &grant.lock == lock && grant.request == release.number)
+        });
+        let record = self.record.encode()?;
+        // Members of charmhelpers' coordinator read this one, also after a downgrade of the charm.
+        let legacy = encode_legacy(&self.record)?;
+        let values = [(self.keys.current.as_str(), record.as_str()), (self.keys.legacy.as_str(), legacy.as_str())];
+        databag::write_unit(&mut *self.tools, relation, &values)
+    }
+}
