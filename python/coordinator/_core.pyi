@@ -1,11 +1,11 @@
 from collections.abc import Callable, Mapping
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 __all__ = ["Hook", "__version__", "release_lock", "show_locks"]
 
 __version__: str
 
-_Tools = Callable[[list[str], bytes | None], tuple[int, bytes, bytes]]
+_Tools: TypeAlias = Callable[[list[str], bytes | None], tuple[int, bytes, bytes]]
 
 @final
 class Hook:
