@@ -37,7 +37,7 @@ CHARM_TOOLS = "charm-tools==3.0.9"
 SOURCES = ("Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md", "LICENSE", "src", "python")
 
 
-class BuildFailed(Exception):
+class BuildError(Exception):
     """A command of the build failed; the message holds its output."""
 
 
@@ -77,6 +77,19 @@ def build_charm(charm: Path, wheel: Path) -> Path:
     return _kept("charms", charm.name, [charm, LAYER, BASE_LAYERS, wheel], build)
 
 
+def copy_with_options(charm: Path, directory: Path, options: dict[str, object]) -> Path:
+    """Return a copy of the source `charm`, below `directory`, with these layer options."""
+    # Imported late: the command line has no use for it.
+    import yaml
+
+    source = directory / charm.name
+    shutil.copytree(charm, source)
+    layer = yaml.safe_load((source / "layer.yaml").read_text())
+    layer["options"]["coordinator"] = options
+    (source / "layer.yaml").write_text(yaml.safe_dump(layer))
+    return source
+
+
 def example_charm() -> Path:
     """Return the example charm, built from the checkout as it is now."""
     return build_charm(EXAMPLE, project_wheel())
@@ -100,7 +113,7 @@ def make_environment(charm: Path) -> Path:
 
 def _build_wheel(destination: Path) -> None:
     if shutil.which("maturin") is None:
-        raise BuildFailed("maturin is not on the PATH: pip install maturin")
+        raise BuildError("maturin is not on the PATH: pip install maturin")
     _run(["maturin", "build", "--release", "--out", destination], directory=PROJECT)
 
 
@@ -194,7 +207,7 @@ def _run(
         check=False,
     )
     if done.returncode != 0:
-        raise BuildFailed(f"{words[0]} ended with status {done.returncode}:\n{done.stdout}")
+        raise BuildError(f"{words[0]} ended with status {done.returncode}:\n{done.stdout}")
 
 
 def _say(text: str) -> None:
@@ -214,7 +227,7 @@ def main() -> None:
             print(make_layer(wheel, arguments.layer))
         else:
             print(build_charm(arguments.charm.resolve(), wheel.resolve()))
-    except BuildFailed as error:
+    except BuildError as error:
         sys.exit(f"build_charm: {error}")
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
+import build_charm
 import pytest
 import yaml
-
-import build_charm
 
 RELATION_HOOKS = {
     f"coordinator-relation-{event}"
@@ -80,13 +78,15 @@ def test_options_have_their_defaults_unless_the_charm_sets_them(charm: Path) -> 
 def test_an_option_that_cannot_work_stops_the_build(
     tmp_path: Path, option: str, value: object
 ) -> None:
-    source = variant(tmp_path, {option: value})
-    with pytest.raises(build_charm.BuildFailed, match=f"coordinator.{option}"):
+    source = build_charm.copy_with_options(build_charm.EXAMPLE, tmp_path, {option: value})
+    with pytest.raises(build_charm.BuildError, match=f"coordinator.{option}"):
         build_charm.build_charm(source, build_charm.project_wheel())
 
 
 def test_a_charm_keeps_its_own_actions_beside_those_of_the_layer(tmp_path: Path) -> None:
-    source = variant(tmp_path, {"class": "charmhelpers.coordinator.Serial"})
+    source = build_charm.copy_with_options(
+        build_charm.EXAMPLE, tmp_path, {"class": "charmhelpers.coordinator.Serial"}
+    )
     (source / "actions").mkdir()
     (source / "actions/backup").write_text("#!/bin/sh\n")
     (source / "actions/backup").chmod(0o755)
@@ -104,13 +104,3 @@ def test_the_same_sources_are_not_built_twice(charm: Path) -> None:
     started = time.monotonic()
     assert build_charm.example_charm() == charm
     assert time.monotonic() - started < 2
-
-
-def variant(directory: Path, options: dict[str, object]) -> Path:
-    """Return a copy of the example charm with other options for layer:coordinator."""
-    source = directory / "rolling-restart"
-    shutil.copytree(build_charm.EXAMPLE, source)
-    layer = yaml.safe_load((source / "layer.yaml").read_text())
-    layer["options"]["coordinator"] = options
-    (source / "layer.yaml").write_text(yaml.safe_dump(layer))
-    return source

@@ -26,7 +26,6 @@ from typing import Any
 from charmhelpers.core import hookenv
 from charms import reactive
 from charms.layer import options as layer_options
-
 from coordinator import juju
 from coordinator.exceptions import Invalid
 

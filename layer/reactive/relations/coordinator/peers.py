@@ -12,8 +12,8 @@ class NoEndpoint(RelationFactory):
 
     @classmethod
     def from_name(cls, relation_name: str) -> None:
-        """There is no endpoint, whatever the relation is called."""
+        """Answer that there is no endpoint, whatever the relation is called."""
 
     @classmethod
     def from_flag(cls, flag: str) -> None:
-        """The flags of locks carry no endpoint."""
+        """Answer that the flags of locks carry no endpoint."""

@@ -53,7 +53,7 @@ def install_wheelhouse(environment: Path) -> None:
 def activate_venv() -> None:
     """Go on in the Python of the environment; actions call this first."""
     python = ENVIRONMENT.absolute() / "bin/python"
-    if not os.path.samefile(sys.prefix, ENVIRONMENT):
+    if not ENVIRONMENT.samefile(sys.prefix):
         os.environ["PATH"] = f"{python.parent}:{os.environ['PATH']}"
         os.execve(python, [str(python), *sys.argv], os.environ)
     # charmhelpers 1.2.1, which charms.reactive imports, knows Debian by this function's
