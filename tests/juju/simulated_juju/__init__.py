@@ -1,9 +1,9 @@
-"""A simulated Juju for testing charms: hooks, databags, leadership and faults on a virtual clock."""
+"""A simulated Juju for testing charms: hooks, databags, leadership, faults, a virtual clock."""
 
 from .application import Application, Unit
 from .charms import Charm, DirectoryCharm, FunctionCharm, Hook
 from .faults import Faults, Scripted
-from .model import Model, NotSettled
+from .model import Model, NotSettledError
 from .records import HookRecord, ToolCall, WorkInterval
 from .resolver import Action, Command
 from .tools import ToolResult
@@ -19,7 +19,7 @@ __all__ = [
     "Hook",
     "HookRecord",
     "Model",
-    "NotSettled",
+    "NotSettledError",
     "Scripted",
     "ToolCall",
     "ToolResult",

@@ -37,6 +37,7 @@ class UnitAgent:
         self.up = False
         self.partitioned = False
         self.gone = False
+        self.watchers_held_until = 0.0
         self.local = LocalState()
         self.remote = RemoteState()
         self.actions: list[Action] = []
@@ -56,9 +57,7 @@ class UnitAgent:
         """The machine whose lock this agent takes."""
         return self.world.controller.units[self.name].machine
 
-    def later(
-        self, delay: float, action: Callable[[], None], *, background: bool = False
-    ) -> Event:
+    def later(self, delay: float, action: Callable[[], None], *, background: bool = False) -> Event:
         """Do something later unless the agent has died by then."""
         epoch = self.epoch
 
@@ -78,8 +77,7 @@ class UnitAgent:
         self.remote = RemoteState()
         self._pending.clear()
         self.note("agent starts")
-        self.later(self.world.chance.uniform(0.05, 2.0), self.tracker.start)
-        self.later(self._watch_delay(), self._ready)
+        self.later(self.world.chance.uniform(0.05, 2.0), self._claim_then_watch)
         self._arm_update_status()
 
     def stop(self, restart_after: float | None) -> None:
@@ -228,6 +226,11 @@ class UnitAgent:
             self.refresh(kind)
             self.wake()
 
+    def _claim_then_watch(self) -> None:
+        # The first turn waits until the tracker knows whether this unit leads.
+        self.tracker.start()
+        self.later(self._watch_delay(), self._ready)
+
     def _ready(self) -> None:
         if self.partitioned:
             return
@@ -287,4 +290,5 @@ class UnitAgent:
         self.wake()
 
     def _watch_delay(self) -> float:
-        return self.world.planner.watch_delay(self.world.between(self.world.watch_seconds))
+        delay = self.world.planner.watch_delay(self.world.between(self.world.watch_seconds))
+        return max(delay, self.watchers_held_until - self.world.scheduler.now)

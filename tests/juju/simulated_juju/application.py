@@ -144,6 +144,10 @@ class Unit:
         """Start an agent that is down."""
         self.agent.start()
 
+    def hold_watchers(self, seconds: float) -> None:
+        """Hold back for this long all that the unit's agent would be told from now on."""
+        self.agent.watchers_held_until = self._model.now + seconds
+
     def partition(self, seconds: float | None = None) -> None:
         """Cut the unit off from the controller, for a while or until `reconnect`."""
         self.agent.partition()

@@ -14,7 +14,7 @@ MAXIMUM_SETTINGS_BYTES = 16 * 1024 * 1024
 LEASE_SECONDS = 60.0
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The controller refuses a change; the message is what a hook tool would print."""
 
 
@@ -106,9 +106,7 @@ class RelationRecord:
         return {
             other: self.units[other].version
             for other in self.members
-            if other != unit
-            and other not in self.departing
-            and other.partition("/")[0] == remote
+            if other != unit and other not in self.departing and other.partition("/")[0] == remote
         }
 
 
@@ -228,7 +226,7 @@ class Controller:
         """Merge leader settings at once; only the holder of the lease may."""
         application = self.applications[unit.partition("/")[0]]
         if self.leader_of(application.name) != unit:
-            raise Refused("cannot write leadership settings: cannot write settings: not the leader")
+            raise RefusedError("cannot write leadership settings: cannot write settings: not the leader")
         self.writes += 1
         if merge(application.leader_settings, changes):
             application.leader_settings_version += 1

@@ -38,9 +38,7 @@ def hook_environment(
     """
     version = surroundings.version
     path = os.pathsep.join(
-        part
-        for part in (surroundings.tools_dir, os.environ.get("PATH", "/usr/bin:/bin"))
-        if part
+        part for part in (surroundings.tools_dir, os.environ.get("PATH", "/usr/bin:/bin")) if part
     )
     environment = {
         "APT_LISTCHANGES_FRONTEND": "none",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from .charms import Charm, ExitStep, Runner, SleepStep, Step, ToolStep, WorkStep
@@ -115,7 +116,7 @@ class Execution:
                 self._strike(fault)
                 return
             if not self.world.scheduler.advance_inline(due):
-                self._event = self.world.scheduler.at(due, lambda step=step: self._complete(step))
+                self._event = self.world.scheduler.at(due, partial(self._complete, step))
                 return
             reply = self._perform(step)
 

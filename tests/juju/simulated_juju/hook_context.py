@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .controller import MAXIMUM_SETTINGS_BYTES, Controller, Refused, RelationRecord, settings_size
+from .controller import MAXIMUM_SETTINGS_BYTES, Controller, RefusedError, RelationRecord, settings_size
 from .leadership import LeadershipTracker
 from .relation_state import HookInfo, RelationCache
 
@@ -102,7 +102,7 @@ class HookContext:
     def write_leader_settings(self, changes: dict[str, str]) -> None:
         """Write leader settings at once; a failing hook does not take them back."""
         if not self.is_leader():
-            raise Refused("cannot write leadership settings: cannot write settings: not the leader")
+            raise RefusedError("cannot write leadership settings: cannot write settings: not the leader")
         self.controller.write_leader_settings(self.unit, changes)
         self._leader_settings = None
 
@@ -138,12 +138,12 @@ class HookContext:
         """
         controller = self.controller
         if self.unit not in controller.units or controller.units[self.unit].life == "dead":
-            raise Refused(f'unit "{self.unit}" not found')
+            raise RefusedError(f'unit "{self.unit}" not found')
         for settings in (*self._own.values(), *self._application.values()):
             if settings_size(settings) > MAXIMUM_SETTINGS_BYTES:
-                raise Refused("settings exceed the maximum size of a databag (16 MiB)")
+                raise RefusedError("settings exceed the maximum size of a databag (16 MiB)")
         if self._application_dirty and controller.leader_of(self.application) != self.unit:
-            raise Refused(f'unit "{self.unit}" is not leader of "{self.application}"')
+            raise RefusedError(f'unit "{self.unit}" is not leader of "{self.application}"')
         written = False
         changed: dict[int, bool] = {}
         for identifier, settings in self._own.items():

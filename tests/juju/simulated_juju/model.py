@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from typing_extensions import Self
+
 from .application import Application, Unit
 from .chaos import Chaos
 from .charms import Charm, HookFunction
@@ -22,7 +24,7 @@ from .tool_server import ToolServer
 from .world import Seconds, World
 
 
-class NotSettled(AssertionError):
+class NotSettledError(AssertionError):
     """The model still had work to do when its time was up."""
 
 
@@ -75,7 +77,7 @@ class Model:
         self._actions = 0
         self._remove_files = weakref.finalize(self, shutil.rmtree, self.root, True)
 
-    def __enter__(self) -> Model:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -181,9 +183,7 @@ class Model:
 
     def working(self, name: str | None = None) -> list[WorkInterval]:
         """The guarded work that is going on now."""
-        return [
-            item for item in self.world.records.open_work if name is None or item.name == name
-        ]
+        return [item for item in self.world.records.open_work if name is None or item.name == name]
 
     def listen(self, event: str, listener: Listener) -> None:
         """Call `listener(record)` at each event; an exception it raises ends the run.
@@ -206,16 +206,14 @@ class Model:
         self._run(limit, lambda: False)
         self.world.scheduler.now = max(self.now, limit)
 
-    def run_until(
-        self, predicate: Callable[[], bool], limit_seconds: float = 24 * 3600.0
-    ) -> bool:
+    def run_until(self, predicate: Callable[[], bool], limit_seconds: float = 24 * 3600.0) -> bool:
         """Run until `predicate` holds; false if it does not within the limit."""
         return self._run(self.now + limit_seconds, predicate)
 
     def settle(self, limit_seconds: float = 24 * 3600.0) -> None:
         """Run until nothing but update-status is due and every application has a leader."""
         if not self._run(self.now + limit_seconds, self.settled):
-            raise NotSettled(f"not settled after {limit_seconds} s\n{self.describe()}")
+            raise NotSettledError(f"not settled after {limit_seconds} s\n{self.describe()}")
 
     def settled(self) -> bool:
         """Whether nothing but timers is due and every application with a unit has a leader."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .charms import Charm, FunctionCharm
-from .controller import Refused
+from .controller import RefusedError
 from .environment import Surroundings, hook_environment
 from .execution import Execution
 from .faults import HookPlan
@@ -70,9 +70,7 @@ class OperationRunner:
             self.world.machine(self.agent.machine).release(self)
 
     def _prepare_soon(self, operation: Operation) -> None:
-        self.agent.later(
-            self.world.chance.uniform(0.005, 0.05), lambda: self._prepare(operation)
-        )
+        self.agent.later(self.world.chance.uniform(0.005, 0.05), lambda: self._prepare(operation))
 
     def _prepare(self, operation: Operation) -> None:
         agent = self.agent
@@ -288,7 +286,7 @@ class OperationRunner:
             return "connection is shut down"
         try:
             changed = context.flush()
-        except Refused as refused:
+        except RefusedError as refused:
             return str(refused)
         for identifier, different in changed.items():
             relation = self.world.controller.relations[identifier]
@@ -307,7 +305,8 @@ class OperationRunner:
         planner = self.world.planner
         skip = planner.faults.operator_skip
         if planner.active and skip and planner.chance.random() < skip:
-            wait = planner.chance.uniform(1.0, 120.0)
+            # Soon enough to come before most automatic retries.
+            wait = planner.chance.uniform(0.5, 10.0)
             agent.later(wait, lambda: self.operator_skips())
         self._release()
 

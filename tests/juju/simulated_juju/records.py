@@ -113,7 +113,8 @@ class Records:
         for listener in self.listeners.get(event, ()):
             try:
                 listener(record)
-            except BaseException as error:  # An assertion in a listener is the test's verdict.
+            # What a listener raises, an assertion say, is the test's verdict.
+            except BaseException as error:  # noqa: PERF203
                 self.problems.append(error)
 
     def operation(self, time: float, subject: str, what: str) -> Operation:

@@ -154,9 +154,7 @@ def next_relation_hook(
 
     def hook(kind: str, other: str = "", version: int = 0, departing: str = "") -> HookInfo:
         of = other.partition("/")[0] if other else application
-        return HookInfo(
-            kind, relation.identifier, endpoint, other, of, departing, version
-        )
+        return HookInfo(kind, relation.identifier, endpoint, other, of, departing, version)
 
     seen = {} if dying else remote.members
     pending = local.changed_pending

@@ -121,10 +121,10 @@ def next_operation(
             return Operation("accept-leadership")
     if local.leader and (not leads or remote.dying):
         return Operation("resign-leadership")
-    if local.installed and idle and major < 4 and not local.leader and not remote.dying:
-        if remote.leader_settings_version != remote.leader_settings_seen:
-            version = remote.leader_settings_version
-            return Operation("hook", HookInfo("leader-settings-changed", version=version))
+    version = remote.leader_settings_version
+    news = major < 4 and version != remote.leader_settings_seen
+    if local.installed and idle and news and not local.leader and not remote.dying:
+        return Operation("hook", HookInfo("leader-settings-changed", version=version))
     if local.installed and remote.actions and (idle or local.step == "pending"):
         return Operation("action", action=remote.actions[0])
     if local.installed and remote.commands:

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from .execution import Execution
 
 
-class HookKilled(BaseException):
+class HookKilled(BaseException):  # noqa: N818 - a signal, not an error
     """Unwinds a hook function whose process would have been killed."""
 
 
-class HookStopped(BaseException):
+class HookStopped(BaseException):  # noqa: N818
     """Unwinds a hook function that exits with code 1 at a chosen step."""
 
 
@@ -88,6 +88,8 @@ class FunctionRunner:
         """Called by the hook: take a step and return its answer."""
         if self._raise is not None:
             raise self._raise
+        if self._ended:
+            return ToolResult(1, b"", b"ERROR the hook this tool was called from has ended\n")
         done, reply = self._execution.take_inline(step)
         if not done:
             if self._charm.leave is not None:
@@ -123,7 +125,8 @@ class FunctionRunner:
             code = 1
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
-        except BaseException:  # Whatever a charm raises ends this hook, never the simulation.
+        # Whatever a charm raises ends this hook, never the simulation.
+        except BaseException:
             output = traceback.format_exc()
         self._step = ExitStep(code, output)
         self._ended = True

@@ -80,7 +80,7 @@ class ProcessRunner:
             path = execution.environment["JUJU_DISPATCH_PATH"]
             dispatch = directory / "dispatch"
             argv = [str(dispatch if dispatch.exists() else directory / path)]
-        self._output = tempfile.TemporaryFile()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the hook has ended
         try:
             self._process = subprocess.Popen(
                 argv,
@@ -93,7 +93,9 @@ class ProcessRunner:
             )
         except OSError as error:
             self._output.close()
-            raise RuntimeError(f"cannot run {argv[0]}: {error.strerror}; is it executable?") from error
+            raise RuntimeError(
+                f"cannot run {argv[0]}: {error.strerror}; is it executable?"
+            ) from error
         self._descriptor = os.pidfd_open(self._process.pid)
 
     def _exit(self) -> ExitStep:

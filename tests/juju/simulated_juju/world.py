@@ -60,9 +60,7 @@ class World:
         self.problems = self.records.problems
         self.planner = FaultPlanner(faults, random.Random(f"plans {seed}"))
         self.tools = frozenset(tool_names(self.major))
-        self.controller = Controller(
-            self._notify, lambda: self.scheduler.now, self_app_bag_event
-        )
+        self.controller = Controller(self._notify, lambda: self.scheduler.now, self_app_bag_event)
         self.agents: dict[str, UnitAgent] = {}
         self.machines: dict[str, MachineLock] = {}
         self._server: ToolServer | None = None

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..controller import Refused
-from ..hook_context import HookContext
+from simulated_juju.controller import RefusedError
+from simulated_juju.hook_context import HookContext
 from . import leadership, relation, unit
 from .arguments import Arguments, NeedsStandardInput, ToolFailure, Usage, UsageError
 
-__all__ = ["Call", "NeedsStandardInput", "ToolResult", "tool_names", "run_tool"]
+__all__ = ["Call", "NeedsStandardInput", "ToolResult", "run_tool", "tool_names"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,5 +82,5 @@ def run_tool(call: Call, argv: list[str]) -> ToolResult:
         return ToolResult(0, tool(call, parsed))
     except UsageError as error:
         return ToolResult(2, b"", f"ERROR {error}\n".encode())
-    except (ToolFailure, Refused) as error:
+    except (ToolFailure, RefusedError) as error:
         return ToolResult(1, b"", f"ERROR {error}\n".encode())

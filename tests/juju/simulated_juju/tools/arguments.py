@@ -16,7 +16,7 @@ class ToolFailure(Exception):
     """The tool cannot do what it was asked: it exits with 1."""
 
 
-class NeedsStandardInput(Exception):
+class NeedsStandardInput(Exception):  # noqa: N818 - asks for more, no error
     """The agent needs the caller's standard input and was not given it."""
 
 

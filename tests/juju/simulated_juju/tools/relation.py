@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
-from ..controller import RelationRecord
+from simulated_juju.controller import RelationRecord
 from .arguments import Arguments, NeedsStandardInput, ToolFailure, Usage, UsageError, key_values
 from .formats import formatted
 
@@ -16,14 +16,35 @@ if TYPE_CHECKING:
 
 RELATION = {"r": "relation"}
 
-IDS = Usage("relation-ids", "[name]", "List all relation IDs for the given endpoint.",
-            formatted=True)
-LIST = Usage("relation-list", "", "List relation units.", switches=("app",),
-             options=("relation",), aliases=RELATION, formatted=True)
-GET = Usage("relation-get", "<key> <unit id>", "Get relation settings.", switches=("app",),
-            options=("relation",), aliases=RELATION, formatted=True)
-SET = Usage("relation-set", "key=value [key=value ...]", "Set relation settings.",
-            switches=("app",), options=("relation", "file"), aliases=RELATION)
+IDS = Usage(
+    "relation-ids", "[name]", "List all relation IDs for the given endpoint.", formatted=True
+)
+LIST = Usage(
+    "relation-list",
+    "",
+    "List relation units.",
+    switches=("app",),
+    options=("relation",),
+    aliases=RELATION,
+    formatted=True,
+)
+GET = Usage(
+    "relation-get",
+    "<key> <unit id>",
+    "Get relation settings.",
+    switches=("app",),
+    options=("relation",),
+    aliases=RELATION,
+    formatted=True,
+)
+SET = Usage(
+    "relation-set",
+    "key=value [key=value ...]",
+    "Set relation settings.",
+    switches=("app",),
+    options=("relation", "file"),
+    aliases=RELATION,
+)
 
 
 def relation_ids(call: Call, parsed: Arguments) -> bytes:
@@ -89,9 +110,7 @@ def relation_get(call: Call, parsed: Arguments) -> bytes:
             if known is None:
                 raise ToolFailure(f'permission denied (unauthorized access): settings of "{who}"')
             settings = known
-    return formatted(
-        dict(settings) if key == "-" else settings.get(key), parsed.output
-    )
+    return formatted(dict(settings) if key == "-" else settings.get(key), parsed.output)
 
 
 def application_settings(call: Call, relation: RelationRecord, who: str) -> dict[str, str]:
@@ -138,10 +157,11 @@ def file_settings(call: Call, source: str) -> dict[str, str]:
         raw = call.stdin
     else:
         try:
-            with open(os.path.join(call.directory, source), "rb") as file:
-                raw = file.read()
+            raw = (Path(call.directory) / source).read_bytes()
         except OSError as error:
-            raise ToolFailure(f"open {source}: {(error.strerror or 'unreadable').lower()}") from error
+            raise ToolFailure(
+                f"open {source}: {(error.strerror or 'unreadable').lower()}"
+            ) from error
     try:
         settings = yaml.load(raw, Loader=SafeLoader)
     except yaml.YAMLError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from .arguments import Arguments, ToolFailure, Usage, UsageError, key_values
@@ -15,31 +15,63 @@ MAXIMUM_STATE_KEY_BYTES = 256
 MAXIMUM_STATE_VALUE_BYTES = 64 * 1024
 STATUSES = ("maintenance", "blocked", "waiting", "active")
 
-CONFIG = Usage("config-get", "[<key>]", "Print application configuration.", switches=("all",),
-               aliases={"a": "all"}, formatted=True)
-STATUS_GET = Usage("status-get", "", "Print status information.",
-                   switches=("application", "include-data"), formatted=True)
-STATUS_SET = Usage("status-set", "<maintenance | blocked | waiting | active> [message]",
-                   "Set status information.", switches=("application",))
-GOAL = Usage("goal-state", "", "Print the status of the charm's peers and related units.",
-             formatted=True)
-LOG = Usage("juju-log", "<message>", "Write a message to the juju log.", switches=("debug",),
-            options=("log-level", "format"), aliases={"l": "log-level"})
-STATE_GET = Usage("state-get", "[<key>]", "Print server-side-state value.",
-                  switches=("strict",), formatted=True)
-STATE_SET = Usage("state-set", "key=value [key=value ...]", "Set server-side-state values.",
-                  options=("file",))
-STATE_DELETE = Usage("state-delete", "<key>", "Delete server-side-state key value pair.",
-                     switches=("strict",))
-UNIT_GET = Usage("unit-get", "<setting>", "Print public-address or private-address.",
-                 formatted=True)
-NETWORK = Usage("network-get", "<binding-name>", "Get network config.",
-                switches=("bind-address", "egress-subnets", "ingress-address",
-                          "primary-address"),
-                options=("relation",), aliases={"r": "relation"}, formatted=True)
+CONFIG = Usage(
+    "config-get",
+    "[<key>]",
+    "Print application configuration.",
+    switches=("all",),
+    aliases={"a": "all"},
+    formatted=True,
+)
+STATUS_GET = Usage(
+    "status-get",
+    "",
+    "Print status information.",
+    switches=("application", "include-data"),
+    formatted=True,
+)
+STATUS_SET = Usage(
+    "status-set",
+    "<maintenance | blocked | waiting | active> [message]",
+    "Set status information.",
+    switches=("application",),
+)
+GOAL = Usage(
+    "goal-state", "", "Print the status of the charm's peers and related units.", formatted=True
+)
+LOG = Usage(
+    "juju-log",
+    "<message>",
+    "Write a message to the juju log.",
+    switches=("debug",),
+    options=("log-level", "format"),
+    aliases={"l": "log-level"},
+)
+STATE_GET = Usage(
+    "state-get", "[<key>]", "Print server-side-state value.", switches=("strict",), formatted=True
+)
+STATE_SET = Usage(
+    "state-set", "key=value [key=value ...]", "Set server-side-state values.", options=("file",)
+)
+STATE_DELETE = Usage(
+    "state-delete", "<key>", "Delete server-side-state key value pair.", switches=("strict",)
+)
+UNIT_GET = Usage(
+    "unit-get", "<setting>", "Print public-address or private-address.", formatted=True
+)
+NETWORK = Usage(
+    "network-get",
+    "<binding-name>",
+    "Get network config.",
+    switches=("bind-address", "egress-subnets", "ingress-address", "primary-address"),
+    options=("relation",),
+    aliases={"r": "relation"},
+    formatted=True,
+)
 VERSION = Usage("application-version-set", "<new-version>", "Specify the application's version.")
-ACTION_GET = Usage("action-get", "[<key>[.<key>.<key>...]]", "Get action parameters.",
-                   formatted=True)
+ACTION_GET = Usage(
+    "action-get", "[<key>[.<key>.<key>...]]", "Get action parameters.", formatted=True
+)
 ACTION_SET = Usage("action-set", "<key>=<value> [<key>=<value> ...]", "Set action results.")
 ACTION_FAIL = Usage("action-fail", '["<failure message>"]', "Set action fail status.")
 ACTION_LOG = Usage("action-log", "<message>", "Record a progress message for the action.")
@@ -99,7 +131,7 @@ def goal_state(call: Call, parsed: Arguments) -> bytes:
     context.controller_reads += 1
 
     def stamp(seconds: float) -> str:
-        moment = datetime.datetime.fromtimestamp(call.epoch + seconds, datetime.timezone.utc)
+        moment = dt.datetime.fromtimestamp(call.epoch + seconds, dt.timezone.utc)
         return moment.strftime("%Y-%m-%d %H:%M:%SZ")
 
     def units(application: str) -> dict[str, Any]:
@@ -241,7 +273,9 @@ def action_fail(call: Call, parsed: Arguments) -> bytes:
     """Mark the action as failed."""
     ACTION_FAIL.at_most(parsed, 1)
     in_action(call)
-    call.context.action_failure = parsed.words[0] if parsed.words else "action failed without reason"
+    call.context.action_failure = (
+        parsed.words[0] if parsed.words else "action failed without reason"
+    )
     return b""
 
 

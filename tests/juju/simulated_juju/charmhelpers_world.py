@@ -1,0 +1,182 @@
+"""Runs real charmhelpers code in-process: each hook sees the globals of a process of its own.
+
+charmhelpers keeps its state in module globals, the environment and the working directory, and
+calls hook tools by `subprocess`. All of these are swapped in when a hook gets its turn and out
+when it gives it up, so hooks of several units can be interleaved.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib
+import os
+import types
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, STDOUT, CalledProcessError
+from typing import Any
+
+import yaml
+
+from .charms import FunctionCharm, Hook
+
+MACHINE_AGENT = "/var/lib/juju/tools/machine-0/jujud"
+
+
+def charmhelpers_world(
+    function: Callable[[Hook], None],
+    *,
+    peers: Mapping[str, str] | None = None,
+    files: Mapping[str, str] | None = None,
+) -> FunctionCharm:
+    """A charm whose function may use charmhelpers as if it ran in a hook process.
+
+    `function` is called in the charm directory, which has a metadata.yaml with the `peers`. It
+    drives the hook itself; `run_hook` does so as a hook framework would.
+    """
+    endpoints = {name: {"interface": interface} for name, interface in (peers or {}).items()}
+    metadata = yaml.safe_dump({"name": "charm", "peers": endpoints})
+    worlds: dict[int, Process] = {}
+
+    def enter(hook: Hook) -> None:
+        worlds.setdefault(id(hook), Process(hook)).enter()
+
+    def leave(hook: Hook) -> None:
+        worlds[id(hook)].leave()
+
+    def run(hook: Hook) -> None:
+        try:
+            function(hook)
+        finally:
+            worlds[id(hook)].over = True
+
+    def leave_and_forget(hook: Hook) -> None:
+        leave(hook)
+        if worlds[id(hook)].over:
+            del worlds[id(hook)]
+
+    return FunctionCharm(run, enter, leave_and_forget, {"metadata.yaml": metadata, **(files or {})})
+
+
+def run_hook(
+    make_coordinator: Callable[[], Any], body: Callable[[Hook, Any], None]
+) -> Callable[[Hook], None]:
+    """A hook function in the order of a hook framework: start callbacks, body, exit callbacks."""
+
+    def function(hook: Hook) -> None:
+        hookenv = importlib.import_module("charmhelpers.core.hookenv")
+        coordinator = make_coordinator()
+        hookenv._run_atstart()
+        body(hook, coordinator)
+        hookenv._run_atexit()
+
+    return function
+
+
+class Process:
+    """The globals of one hook process."""
+
+    def __init__(self, hook: Hook) -> None:
+        self.over = False
+        self._hook = hook
+        self._subprocess = RoutedSubprocess(hook)
+        self._mine: dict[tuple[Any, str], Any] | None = None
+        self._theirs: dict[tuple[Any, str], Any] = {}
+        self._environment = dict(hook.environment)
+        self._directory = hook.charm_dir
+        self._outside_environment: dict[str, str] = {}
+        self._outside_directory = hook.charm_dir
+
+    def enter(self) -> None:
+        """Put this process's globals in place."""
+        coordinator = importlib.import_module("charmhelpers.coordinator")
+        hookenv = importlib.import_module("charmhelpers.core.hookenv")
+
+        if self._mine is None:
+            self._mine = {
+                (hookenv, "cache"): {},
+                (hookenv, "_cache_config"): None,
+                (hookenv, "_atstart"): [],
+                (hookenv, "_atexit"): [],
+                (hookenv, "subprocess"): self._subprocess,
+                (hookenv, "glob"): types.SimpleNamespace(glob=self._glob),
+                (coordinator.Singleton, "_instances"): {},
+                (coordinator, "_utcnow"): self._utcnow,
+            }
+        self._outside_environment = dict(os.environ)
+        self._outside_directory = Path.cwd()
+        replace_environment(self._environment)
+        os.chdir(self._directory)
+        for (owner, name), value in self._mine.items():
+            self._theirs[owner, name] = getattr(owner, name)
+            setattr(owner, name, value)
+
+    def leave(self) -> None:
+        """Put the globals from before back."""
+        assert self._mine is not None
+        for owner, name in self._mine:
+            self._mine[owner, name] = getattr(owner, name)
+            setattr(owner, name, self._theirs[owner, name])
+        self._environment = dict(os.environ)
+        self._directory = Path.cwd()
+        replace_environment(self._outside_environment)
+        os.chdir(self._outside_directory)
+
+    def _utcnow(self) -> dt.datetime:
+        moment = dt.datetime.fromtimestamp(self._hook.wall_clock(), dt.timezone.utc)
+        return moment.replace(tzinfo=None)
+
+    def _glob(self, pattern: str) -> list[str]:
+        # charmhelpers finds Juju's version by the machine agent, which Kubernetes does not have.
+        on_machine = "JUJU_MACHINE_ID" in self._hook.environment
+        return [MACHINE_AGENT] if "jujud" in pattern and on_machine else []
+
+
+class RoutedSubprocess:
+    """Stands in for the subprocess module: hook tools go to the simulated agent."""
+
+    CalledProcessError = CalledProcessError
+    PIPE, STDOUT, DEVNULL = PIPE, STDOUT, DEVNULL
+
+    def __init__(self, hook: Hook) -> None:
+        self._hook = hook
+
+    def check_output(
+        self, argv: list[str], *, universal_newlines: bool = False, **options: Any
+    ) -> Any:
+        """What a tool prints; raises CalledProcessError for an exit code other than 0."""
+        code, stdout, stderr = self._run(argv, options.get("input"))
+        if options.get("stderr") == STDOUT:
+            stdout += stderr
+        if code:
+            raise CalledProcessError(code, argv, stdout, stderr)
+        text = universal_newlines or options.get("text", False)
+        return stdout.decode() if text else stdout
+
+    def check_call(self, argv: list[str], **options: Any) -> int:
+        """Run a tool; raises CalledProcessError for an exit code other than 0."""
+        code = self.call(argv, **options)
+        if code:
+            raise CalledProcessError(code, argv)
+        return 0
+
+    def call(self, argv: list[str], **options: Any) -> int:
+        """The exit code of a tool."""
+        code: int = self._run(argv, options.get("input"))[0]
+        return code
+
+    def _run(self, argv: list[str], stdin: bytes | None) -> tuple[int, bytes, bytes]:
+        if argv[0] == MACHINE_AGENT:
+            version = f"{self._hook.environment['JUJU_VERSION']}-ubuntu-amd64\n"
+            return 0, version.encode(), b""
+        result = self._hook.tool(argv, stdin)
+        return result.code, result.stdout, result.stderr
+
+
+def replace_environment(environment: Mapping[str, str]) -> None:
+    """Make os.environ equal to `environment`, touching only what differs."""
+    for name in [name for name in os.environ if name not in environment]:
+        del os.environ[name]
+    for name, value in environment.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
