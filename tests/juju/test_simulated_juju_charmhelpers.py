@@ -1,4 +1,4 @@
-"""The real charmhelpers coordinator runs in the simulated Juju, and fails there as it does in Juju."""
+"""The real charmhelpers coordinator runs in the simulated Juju, and fails where Juju makes it."""
 
 from __future__ import annotations
 

@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
-from simulated_juju import Application, Faults, FunctionCharm, Hook, Model, NotSettledError, Scripted
+from simulated_juju import (
+    Application,
+    Faults,
+    FunctionCharm,
+    Hook,
+    Model,
+    NotSettledError,
+    Scripted,
+)
 
 PEERS = {"coordinator": "coordinator"}
 RELATION = "coordinator:0"
@@ -26,6 +34,10 @@ def writes(hook: Hook) -> None:
         hook.tool(["relation-set", "-r", RELATION, f"revision={revision}"])
         hook.work("restart", 10)
         hook.tool(["status-set", "active", revision])
+
+
+def tells_peers(hook: Hook) -> None:
+    hook.tool(["relation-set", "-r", RELATION, "a=1"])
 
 
 def deploy(model: Model, body: Body = writes, units: int = 2) -> Application:
@@ -92,9 +104,7 @@ def test_in_error_only_actions_and_juju_exec_run_and_the_lease_is_kept(model: Mo
     since = len(model.hooks_run)
     action = model.unit(leader).run_action("look")
     command = model.juju_exec(leader, lambda hook: None)
-    told = model.juju_exec(
-        other, lambda h: [h.tool(["relation-set", "-r", RELATION, "a=1"])] and None
-    )
+    told = model.juju_exec(other, tells_peers)
     model.run(hours=1)
     ran = {r.hook for r in model.hooks_run[since:] if r.unit == leader}
     assert ran == {"look", "run-commands", "config-changed"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import pairwise
+
 import pytest
 from simulated_juju import Faults, FunctionCharm, Hook, Model
 
@@ -23,9 +26,7 @@ def busy(hook: Hook) -> None:
 
 def history(seed: int) -> tuple[str, list[str]]:
     with Model(seed=seed, faults=Faults.drawn(seed)) as model:
-        app = model.deploy(
-            "app", FunctionCharm(busy), units=4, peers=PEERS, config={"revision": 1}
-        )
+        app = model.deploy("app", FunctionCharm(busy), units=4, peers=PEERS, config={"revision": 1})
         model.run(minutes=2)
         app.configure(revision=2)
         model.run(minutes=20)
@@ -64,8 +65,12 @@ def test_every_tool_call_is_recorded_with_its_cost() -> None:
 def test_listeners_hear_of_hooks_and_work_as_they_start_and_end() -> None:
     with Model(seed=1) as model:
         heard: list[str] = []
+
+        def hear(event: str, _: object) -> None:
+            heard.append(event)
+
         for event in ("hook-start", "hook-end", "work-start", "work-end", "leader"):
-            model.listen(event, lambda record, event=event: heard.append(event))
+            model.listen(event, partial(hear, event))
         model.deploy("app", FunctionCharm(busy), peers=PEERS, config={"revision": 1})
         model.settle()
         assert heard[:2] == ["leader", "hook-start"]
@@ -86,9 +91,16 @@ def test_a_failing_test_can_print_how_to_replay_it() -> None:
 
 
 def test_hooks_of_units_are_interleaved_at_tool_calls() -> None:
+    def body(hook: Hook) -> None:
+        for _ in range(20):
+            hook.tool(["is-leader"])
+
     with Model(seed=1, tool_seconds=0.02) as model:
         model.deploy("app", FunctionCharm(busy), units=3, peers=PEERS, config={"revision": 1})
         model.settle()
-        units = [call.unit for call in model.tool_calls]
-        changes = sum(first != second for first, second in zip(units, units[1:], strict=False))
-        assert changes > len(model.hooks_run) / 2
+        before = len(model.tool_calls)
+        commands = [model.juju_exec(f"app/{number}", body) for number in range(3)]
+        model.run_until(lambda: all(command.code is not None for command in commands))
+        units = [call.unit for call in model.tool_calls[before:]]
+        assert len(units) == 60
+        assert sum(first != second for first, second in pairwise(units)) > 20

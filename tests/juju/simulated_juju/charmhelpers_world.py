@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import os
+import re
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -99,6 +100,7 @@ class Process:
                 (hookenv, "_atstart"): [],
                 (hookenv, "_atexit"): [],
                 (hookenv, "subprocess"): self._subprocess,
+                (hookenv, "LooseVersion"): QuietVersion,
                 (hookenv, "glob"): types.SimpleNamespace(glob=self._glob),
                 (coordinator.Singleton, "_instances"): {},
                 (coordinator, "_utcnow"): self._utcnow,
@@ -130,6 +132,16 @@ class Process:
         # charmhelpers finds Juju's version by the machine agent, which Kubernetes does not have.
         on_machine = "JUJU_MACHINE_ID" in self._hook.environment
         return [MACHINE_AGENT] if "jujud" in pattern and on_machine else []
+
+
+class QuietVersion:
+    """Compares Juju versions without the warning that distutils gives about its own."""
+
+    def __init__(self, text: str) -> None:
+        self._parts = [int(part) for part in re.findall(r"\d+", text)]
+
+    def __ge__(self, other: QuietVersion) -> bool:
+        return self._parts >= other._parts
 
 
 class RoutedSubprocess:

@@ -226,7 +226,9 @@ class Controller:
         """Merge leader settings at once; only the holder of the lease may."""
         application = self.applications[unit.partition("/")[0]]
         if self.leader_of(application.name) != unit:
-            raise RefusedError("cannot write leadership settings: cannot write settings: not the leader")
+            raise RefusedError(
+                "cannot write leadership settings: cannot write settings: not the leader"
+            )
         self.writes += 1
         if merge(application.leader_settings, changes):
             application.leader_settings_version += 1

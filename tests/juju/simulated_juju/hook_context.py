@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .controller import MAXIMUM_SETTINGS_BYTES, Controller, RefusedError, RelationRecord, settings_size
+from .controller import (
+    MAXIMUM_SETTINGS_BYTES,
+    Controller,
+    RefusedError,
+    RelationRecord,
+    settings_size,
+)
 from .leadership import LeadershipTracker
 from .relation_state import HookInfo, RelationCache
 
@@ -54,7 +60,7 @@ class HookContext:
         return not self.deposed
 
     def own_settings(self, relation: RelationRecord) -> dict[str, str]:
-        """This unit's databag with the changes of this hook."""
+        """The own databag with the changes of this hook."""
         identifier = relation.identifier
         if identifier not in self._own:
             self.controller_reads += 1
@@ -102,7 +108,9 @@ class HookContext:
     def write_leader_settings(self, changes: dict[str, str]) -> None:
         """Write leader settings at once; a failing hook does not take them back."""
         if not self.is_leader():
-            raise RefusedError("cannot write leadership settings: cannot write settings: not the leader")
+            raise RefusedError(
+                "cannot write leadership settings: cannot write settings: not the leader"
+            )
         self.controller.write_leader_settings(self.unit, changes)
         self._leader_settings = None
 

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from .execution import Execution
 
 
-class HookKilled(BaseException):  # noqa: N818 - a signal, not an error
+class HookKilled(BaseException):
     """Unwinds a hook function whose process would have been killed."""
 
 
-class HookStopped(BaseException):  # noqa: N818
+class HookStopped(BaseException):
     """Unwinds a hook function that exits with code 1 at a chosen step."""
 
 

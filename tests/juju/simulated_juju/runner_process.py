@@ -71,11 +71,10 @@ class ProcessRunner:
         execution = self._execution
         directory = execution.charm_dir
         if execution.command is not None:
-            descriptor, name = tempfile.mkstemp(suffix=".sh", dir=execution.world.root / "run")
-            self._script = Path(name)
-            with open(descriptor, "w") as script:
-                script.write(execution.command)
-            argv = ["/bin/bash", name]
+            name = execution.context.identifier.replace("/", "-")
+            self._script = execution.world.root / "run" / f"{name}.sh"
+            self._script.write_text(execution.command)
+            argv = ["/bin/bash", str(self._script)]
         else:
             path = execution.environment["JUJU_DISPATCH_PATH"]
             dispatch = directory / "dispatch"

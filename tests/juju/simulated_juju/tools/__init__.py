@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from simulated_juju.controller import RefusedError
 from simulated_juju.hook_context import HookContext
+
 from . import leadership, relation, unit
-from .arguments import Arguments, NeedsStandardInput, ToolFailure, Usage, UsageError
+from .arguments import Arguments, NeedsStandardInput, ToolFailureError, Usage, UsageError
 
 __all__ = ["Call", "NeedsStandardInput", "ToolResult", "run_tool", "tool_names"]
 
@@ -82,5 +83,5 @@ def run_tool(call: Call, argv: list[str]) -> ToolResult:
         return ToolResult(0, tool(call, parsed))
     except UsageError as error:
         return ToolResult(2, b"", f"ERROR {error}\n".encode())
-    except (ToolFailure, RefusedError) as error:
+    except (ToolFailureError, RefusedError) as error:
         return ToolResult(1, b"", f"ERROR {error}\n".encode())

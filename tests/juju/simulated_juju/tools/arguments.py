@@ -12,7 +12,7 @@ class UsageError(Exception):
     """The command line is wrong: the tool exits with 2."""
 
 
-class ToolFailure(Exception):
+class ToolFailureError(Exception):
     """The tool cannot do what it was asked: it exits with 1."""
 
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import yaml
 
 from simulated_juju.controller import RelationRecord
-from .arguments import Arguments, NeedsStandardInput, ToolFailure, Usage, UsageError, key_values
+
+from .arguments import (
+    Arguments,
+    NeedsStandardInput,
+    ToolFailureError,
+    Usage,
+    UsageError,
+    key_values,
+)
 from .formats import formatted
 
 if TYPE_CHECKING:
@@ -108,26 +116,33 @@ def relation_get(call: Call, parsed: Arguments) -> bytes:
         else:
             known = context.peer_settings(relation, who)
             if known is None:
-                raise ToolFailure(f'permission denied (unauthorized access): settings of "{who}"')
+                raise ToolFailureError(
+                    f'permission denied (unauthorized access): settings of "{who}"'
+                )
             settings = known
     return formatted(dict(settings) if key == "-" else settings.get(key), parsed.output)
 
 
 def application_settings(call: Call, relation: RelationRecord, who: str) -> dict[str, str]:
-    """An application's databag: the leader sees its own pending changes, others may read the
-    own application's bag on a peer relation only."""
+    """An application's databag.
+
+    The leader sees its own pending changes; others may read the own application's databag on a
+    peer relation only.
+    """
     context = call.context
     application = who.partition("/")[0] or context.info.remote_application
     if not application:
         raise UsageError("no unit or application specified")
     if application not in relation.endpoints:
-        raise ToolFailure(f'permission denied (unauthorized access): settings of "{application}"')
+        raise ToolFailureError(
+            f'permission denied (unauthorized access): settings of "{application}"'
+        )
     if application != context.application:
         return context.remote_application_settings(relation, application)
     if context.is_leader():
         return context.application_settings(relation)
     if not relation.is_peer:
-        raise ToolFailure("permission denied (unauthorized access)")
+        raise ToolFailureError("permission denied (unauthorized access)")
     return context.remote_application_settings(relation, application)
 
 
@@ -142,7 +157,7 @@ def relation_set(call: Call, parsed: Arguments) -> bytes:
     context = call.context
     if parsed.has("app"):
         if not context.is_leader():
-            raise ToolFailure("cannot write relation settings")
+            raise ToolFailureError("cannot write relation settings")
         context.change_application(relation, changes)
     else:
         context.change_unit(relation, changes)
@@ -159,19 +174,19 @@ def file_settings(call: Call, source: str) -> dict[str, str]:
         try:
             raw = (Path(call.directory) / source).read_bytes()
         except OSError as error:
-            raise ToolFailure(
+            raise ToolFailureError(
                 f"open {source}: {(error.strerror or 'unreadable').lower()}"
             ) from error
     try:
         settings = yaml.load(raw, Loader=SafeLoader)
     except yaml.YAMLError as error:
-        raise ToolFailure(f"yaml: {error}") from error
+        raise ToolFailureError(f"yaml: {error}") from error
     if settings is None:
         return {}
     if not isinstance(settings, dict) or any(
         isinstance(value, (dict, list)) for value in settings.values()
     ):
-        raise ToolFailure("yaml: settings must be a map of strings")
+        raise ToolFailureError("yaml: settings must be a map of strings")
     return {str(key): "" if value is None else str(value) for key, value in settings.items()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from .arguments import Arguments, ToolFailure, Usage, UsageError, key_values
+from .arguments import Arguments, ToolFailureError, Usage, UsageError, key_values
 from .formats import formatted
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def status_set(call: Call, parsed: Arguments) -> bytes:
     context = call.context
     if parsed.has("application"):
         if not context.is_leader():
-            raise ToolFailure("this unit is not the leader")
+            raise ToolFailureError("this unit is not the leader")
         context.controller.applications[context.application].status = parsed.words[0]
         context.controller.writes += 1
         return b""
@@ -170,7 +170,7 @@ def state_get(call: Call, parsed: Arguments) -> bytes:
         return formatted(dict(state), parsed.output)
     key = parsed.words[0]
     if key not in state and parsed.has("strict"):
-        raise ToolFailure(f'"{key}" not found')
+        raise ToolFailureError(f'"{key}" not found')
     return formatted(state.get(key), parsed.output)
 
 
@@ -184,9 +184,11 @@ def state_set(call: Call, parsed: Arguments) -> bytes:
     changes.update(key_values(parsed.words))
     for key, value in changes.items():
         if len(key.encode()) > MAXIMUM_STATE_KEY_BYTES:
-            raise ToolFailure(f"max allowed key length ({MAXIMUM_STATE_KEY_BYTES}) exceeded")
+            raise ToolFailureError(f"max allowed key length ({MAXIMUM_STATE_KEY_BYTES}) exceeded")
         if len(value.encode()) > MAXIMUM_STATE_VALUE_BYTES:
-            raise ToolFailure(f"max allowed value length ({MAXIMUM_STATE_VALUE_BYTES}) exceeded")
+            raise ToolFailureError(
+                f"max allowed value length ({MAXIMUM_STATE_VALUE_BYTES}) exceeded"
+            )
     call.context.state().update(changes)
     return b""
 
@@ -198,7 +200,7 @@ def state_delete(call: Call, parsed: Arguments) -> bytes:
         raise UsageError("missing required key argument")
     key = parsed.words[0]
     if key not in call.context.state() and parsed.has("strict"):
-        raise ToolFailure(f'"{key}" not found')
+        raise ToolFailureError(f'"{key}" not found')
     call.context.state().pop(key, None)
     return b""
 
@@ -263,7 +265,7 @@ def action_set(call: Call, parsed: Arguments) -> bytes:
         for parent in parents:
             child = place.setdefault(parent, {})
             if not isinstance(child, dict):
-                raise ToolFailure(f'key "{key}" conflicts with an earlier result')
+                raise ToolFailureError(f'key "{key}" conflicts with an earlier result')
             place = child
         place[last] = value
     return b""
@@ -289,5 +291,5 @@ def in_action(call: Call) -> dict[str, Any]:
     """The action's parameters; refuses outside an action."""
     parameters = call.context.action_parameters
     if parameters is None:
-        raise ToolFailure("not running an action")
+        raise ToolFailureError("not running an action")
     return parameters
