@@ -58,6 +58,8 @@ class ToolServer:
         self._executable = Path(found).resolve(strict=True)
         self._world = world
         self._listeners: dict[str, socket.socket] = {}
+        self._units: dict[int, str] = {}
+        self._poller = select.poll()
         # Socket paths are limited to about 100 bytes, so they stay out of unit directories.
         self._run_dir = world.root / "run"
         self._run_dir.mkdir()
@@ -85,6 +87,8 @@ class ToolServer:
             listener.bind(str(path))
             listener.listen(128)
             self._listeners[unit] = listener
+            self._units[listener.fileno()] = unit
+            self._poller.register(listener, select.POLLIN)
         return path
 
     def next_request(self, unit: str, context_id: str, process: int) -> Request | None:
@@ -110,11 +114,10 @@ class ToolServer:
 
     def poll(self) -> None:
         """Answer calls from outside of any running hook: juju-exec, and late tool calls."""
-        for unit, listener in list(self._listeners.items()):
-            poller = select.poll()
-            poller.register(listener, select.POLLIN)
-            while poller.poll(0):
-                request = self._accept(listener)
+        while ready := self._poller.poll(0):
+            for descriptor, _ in ready:
+                unit = self._units[descriptor]
+                request = self._accept(self._listeners[unit])
                 if request is not None:
                     self._stray(unit, request, "")
 
