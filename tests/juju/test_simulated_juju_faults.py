@@ -312,3 +312,29 @@ def test_a_listener_that_raises_ends_the_run_at_once(model: Model) -> None:
     with pytest.raises(AssertionError, match="overlap"):
         deploy(model)
     assert model.most_at_once("restart") == 2
+
+
+def test_an_action_or_command_whose_agent_dies_has_failed(model: Model) -> None:
+    deploy(model, lambda hook: hook.sleep(60) if hook.kind == "action" else None)
+    action = model.unit("app/0").run_action("restart")
+    command = model.juju_exec("app/1", lambda hook: hook.sleep(60))
+    model.run(seconds=20)
+    for name in ("app/0", "app/1"):
+        model.unit(name).kill_agent()
+    model.settle()
+    assert (action.status, action.message) == ("failed", "action terminated")
+    assert command.code == 1
+
+
+def test_passing_leadership_again_takes_over_from_an_earlier_passing(model: Model) -> None:
+    deploy(model, units=3)
+    model.hand_leadership("app", "app/0", "app/1")
+    model.run(seconds=10)
+    model.hand_leadership("app", "app/2")
+    model.settle()
+    assert model.leader("app") == "app/2"
+
+
+def test_a_unit_without_a_status_is_unknown_once_started(model: Model) -> None:
+    deploy(model, lambda hook: None)
+    assert model.unit("app/0").status == ("unknown", "")

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 HOUR = 3600.0
 LARGEST_GROWTH = 3
+# A unit whose agent is down for good never leads: passing leadership to it is given up then.
+LONGEST_WAIT = 600.0
 
 
 class Chaos:
@@ -20,6 +22,8 @@ class Chaos:
         self._faults = model.faults
         self._planner = model.world.planner
         self._chance = model.world.planner.chance
+        self._largest = 0
+        self._turns: dict[str, int] = {}
 
     def watch_unit(self, name: str) -> None:
         """Let outages and partitions strike a unit from now on."""
@@ -37,8 +41,12 @@ class Chaos:
         """Pass the lease to each unit in turn, then let everybody claim it again."""
         world = self._model.world
         rest = list(units)
+        self._turns[application] = turn = self._turns.get(application, 0) + 1
+        give_up = world.scheduler.now + LONGEST_WAIT * len(units)
 
         def next_unit() -> None:
+            if self._turns[application] != turn:
+                return
             if not rest:
                 stall(None)
                 return
@@ -46,10 +54,12 @@ class Chaos:
             await_leader()
 
         def await_leader() -> None:
+            if self._turns[application] != turn:
+                return  # A later call, or healing, has taken over.
             if self._model.leader(application) == rest[0]:
                 rest.pop(0)
                 world.scheduler.after(1.0, next_unit)
-            elif rest[0] in world.agents and (self._planner.active or not self._timed):
+            elif rest[0] in world.agents and world.scheduler.now < give_up:
                 world.scheduler.after(1.0, await_leader)
             else:
                 stall(None)
@@ -61,10 +71,12 @@ class Chaos:
                     if not agent.tracker.stalled and not agent.tracker.leader:
                         agent.tracker.attempt()
 
-        self._timed = False
         next_unit()
 
-    _timed = False
+    def stop(self) -> None:
+        """Let no passing of leadership go on."""
+        for application in self._turns:
+            self._turns[application] += 1
 
     def _repeat(self, per_hour: float, strike: Callable[[], None]) -> None:
         if per_hour <= 0:
@@ -109,7 +121,6 @@ class Chaos:
         back = self._chance.random() < 0.7
         self._note(application, f"lease-bounce: {leader} to {other}{' and back' if back else ''}")
         self.hand_leadership(application, *([other, leader] if back else [other]))
-        self._timed = True
 
     def _add(self, application: str) -> None:
         if len(self._model.units()) < self._largest:

@@ -12,6 +12,7 @@ from typing import Any
 
 MAXIMUM_SETTINGS_BYTES = 16 * 1024 * 1024
 LEASE_SECONDS = 60.0
+INSTALLING = "installing agent"
 
 
 class RefusedError(Exception):
@@ -52,7 +53,7 @@ class UnitRecord:
     number: int
     life: str = "alive"
     status: str = "waiting"
-    message: str = "installing agent"
+    message: str = INSTALLING
     since: float = 0.0
     in_error: bool = False
     state: dict[str, str] = field(default_factory=dict)

@@ -222,7 +222,9 @@ class Model:
         for agent in self.world.agents.values():
             if agent.operations.busy or (agent.up and agent.local.kind == "run-hook"):
                 return False
-            if agent.up and self.leader(agent.application) not in self.world.agents:
+            leader = self.world.agents.get(self.leader(agent.application) or "")
+            working = leader is not None and leader.up and not leader.partitioned
+            if agent.up and not agent.partitioned and not working:
                 return False
         return True
 
@@ -230,6 +232,7 @@ class Model:
         """Stop all faults, end partitions and start every agent that is down."""
         self.world.planner.active = False
         self.world.planner.script.clear()
+        self.chaos.stop()
         for agent in list(self.world.agents.values()):
             agent.tracker.stalled = False
             agent.reconnect()

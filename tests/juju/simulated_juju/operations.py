@@ -7,10 +7,11 @@ what the earlier ones did, which is why a hook may run twice.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .charms import Charm, FunctionCharm
-from .controller import RefusedError
+from .controller import INSTALLING, RefusedError
 from .environment import Surroundings, hook_environment
 from .execution import Execution
 from .faults import HookPlan
@@ -34,7 +35,7 @@ class OperationRunner:
         self.busy = False
         self.execution: Execution | None = None
         self._plan = HookPlan()
-        self._record: HookRecord | None = None
+        self._lost: Callable[[], None] = nothing
 
     def begin(self, operation: Operation) -> None:
         """Do an operation; `busy` until it is over."""
@@ -64,6 +65,7 @@ class OperationRunner:
         if self.execution is not None:
             self.execution.kill()
             self._close(self.execution.record, "agent lost", None)
+            self._lost()
         self.execution = None
         self.busy = False
         if self.agent.name in self.world.controller.units:
@@ -92,6 +94,7 @@ class OperationRunner:
             self._release()
             return
         agent.local.kind, agent.local.step, agent.local.hook = "run-hook", "pending", info
+        self._lost = nothing
         self._plan = self.world.planner.plan(agent.name, info.name)
         if self._plan.agent_kill == "before_exec":
             self._crash("agent-kill-before-exec")
@@ -119,6 +122,7 @@ class OperationRunner:
     def _prepare_action(self, action: Action) -> None:
         agent = self.agent
         action.status = "running"
+        self._lost = partial(lose_action, action)
         agent.refresh("actions")
         self._plan = HookPlan()
         context = self._context(HookInfo(action.name), action.name)
@@ -147,6 +151,7 @@ class OperationRunner:
         agent = self.agent
         if command in agent.remote.commands:
             agent.remote.commands.remove(command)
+        self._lost = partial(command.finish, 1, "the agent stopped while the command ran")
         self._plan = HookPlan()
         context = self._context(HookInfo("run-commands"), "run-commands", bits=128)
         record = HookRecord(
@@ -219,7 +224,6 @@ class OperationRunner:
             context, surroundings, now=world.scheduler.now, dispatch_path=path
         )
         environment.update(variables or {})
-        self._record = record
         execution = Execution(
             world,
             context,
@@ -331,6 +335,7 @@ class OperationRunner:
                 local.queue(HookInfo("start"))
         elif info.kind == "start":
             local.started = True
+            self._charm_runs()
         elif info.kind == "leader-settings-changed":
             agent.remote.leader_settings_seen = info.version
         elif info.kind == "stop":
@@ -342,6 +347,12 @@ class OperationRunner:
         if info.kind == "remove":
             local.removed = True
             self.world.unit_dead(agent.name)
+
+    def _charm_runs(self) -> None:
+        # A charm that has set no status by now is one that never does.
+        record = self.world.controller.units[self.agent.name]
+        if record.message == INSTALLING:
+            self.world.controller.set_status(self.agent.name, "unknown", "")
 
     def _upgrade(self) -> None:
         agent = self.agent
@@ -373,3 +384,12 @@ class OperationRunner:
         if self.agent.name in self.world.controller.units:
             self.world.machine(self.agent.machine).release(self)
         self.agent.wake()
+
+
+def nothing() -> None:
+    """A hook leaves nothing else behind when its agent dies."""
+
+
+def lose_action(action: Action) -> None:
+    """An action whose agent died has failed and is not run again."""
+    action.status, action.message = "failed", "action terminated"
