@@ -37,7 +37,7 @@ def serial() -> Any:
 
 
 def roll(make: Callable[[], Any] = serial, seconds: float = 40.0) -> FunctionCharm:
-    """A charm that restarts once under the lock after each change of its revision."""
+    """Return a charm that restarts once under the lock after each change of its revision."""
 
     def body(hook: Hook, coordinator: Any) -> None:
         done = Path("done")

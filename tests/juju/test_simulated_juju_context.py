@@ -16,7 +16,7 @@ Body = Callable[[Hook], None]
 
 
 def nothing(hook: Hook) -> None:
-    """The behaviour of a hook without one."""
+    """Do nothing, as a hook does that was given no behaviour."""
 
 
 class Bodies:
@@ -31,7 +31,7 @@ class Bodies:
         self._bodies[unit, hook] = body
 
     def run(self, hook: Hook) -> None:
-        """Called for each hook."""
+        """Run what a test has set for this hook."""
         self._bodies.get((hook.unit, hook.name), nothing)(hook)
 
 

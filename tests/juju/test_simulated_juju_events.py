@@ -28,7 +28,7 @@ def deploy(model: Model, units: int = 2, charm: FunctionCharm = QUIET) -> Applic
 
 
 def hooks(model: Model, unit: str, since: int = 0) -> list[str]:
-    """The hooks a unit has run, relation hooks with the remote unit's number."""
+    """Return the hooks a unit has run, relation hooks with the remote unit's number."""
     return [shown(record) for record in model.hooks_run[since:] if record.unit == unit]
 
 
@@ -38,7 +38,7 @@ def shown(record: HookRecord) -> str:
 
 
 def put(*pairs: str, application: bool = False) -> Body:
-    """A command that sets databag keys."""
+    """Return a command that sets databag keys."""
     flag = ["--app"] if application else []
 
     def body(hook: Hook) -> None:

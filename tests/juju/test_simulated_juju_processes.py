@@ -17,7 +17,7 @@ Hooks = Callable[..., DirectoryCharm]
 
 @pytest.fixture(scope="module")
 def tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compiled hook tool: the one that is named, or one compiled here."""
+    """Return the compiled hook tool: the one that is named, or one compiled here."""
     named = os.environ.get("SIMULATED_HOOK_TOOL")
     if named:
         return Path(named)
@@ -29,7 +29,7 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def charm(tmp_path: Path) -> Hooks:
-    """Makes a charm directory from scripts by name."""
+    """Make charm directories from scripts by name."""
 
     def make(**scripts: str) -> DirectoryCharm:
         for name, text in scripts.items():

@@ -12,7 +12,7 @@ PEERS = {"coordinator": "coordinator"}
 
 
 def busy(hook: Hook) -> None:
-    """Uses a bit of everything."""
+    """Use a bit of everything."""
     relation = ["-r", "coordinator:0"]
     peers = hook.tool(["relation-list", *relation, "--format=json"]).stdout
     if hook.tool(["is-leader"]).stdout == b"True\n":

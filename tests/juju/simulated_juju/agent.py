@@ -118,14 +118,14 @@ class UnitAgent:
                 self.stop(self.world.chance.uniform(0.5, 3.0))
 
     def notify(self, kind: str) -> None:
-        """The controller has something new of a kind this agent watches."""
+        """Take in that the controller has something new of a kind this agent watches."""
         if not self.up or self.partitioned or kind in self._pending:
             return
         self._pending.add(kind)
         self.later(self._watch_delay(), lambda: self._deliver(kind))
 
     def leadership_changed(self) -> None:
-        """The tracker has gained or lost the lease."""
+        """Take in that the tracker has gained or lost the lease."""
         self.note("becomes leader" if self.tracker.leader else "is not leader any more")
         if self.tracker.leader:
             self.world.records.counters["leader changes"] += 1
@@ -167,7 +167,7 @@ class UnitAgent:
         self.wake()
 
     def resolve(self, *, retry: bool) -> None:
-        """An operator's `juju resolved`, or `--no-retry`."""
+        """Answer a hook error as an operator's `juju resolved`, or `--no-retry`."""
         self.note("resolved" if retry else "resolved --no-retry")
         self.remote.resolved = "retry" if retry else "no-retry"
         self.wake()

@@ -81,7 +81,7 @@ class Application:
         agent.notify("charm")
 
     def databag(self, endpoint: str) -> dict[str, str]:
-        """The application's databag as the controller holds it."""
+        """Return the application's databag as the controller holds it."""
         bag = self._relation(endpoint).applications.get(self.name)
         return dict(bag.settings) if bag is not None else {}
 
@@ -121,7 +121,7 @@ class Unit:
         return dict(self.record.state)
 
     def databag(self, endpoint: str) -> dict[str, str]:
-        """The unit's databag as the controller holds it."""
+        """Return the unit's databag as the controller holds it."""
         bag = relation_of(self._model, self.application, endpoint).units.get(self.name)
         return dict(bag.settings) if bag is not None else {}
 
@@ -160,7 +160,7 @@ class Unit:
 
 
 def relation_of(model: Model, application: str, endpoint: str) -> RelationRecord:
-    """The relation at an endpoint of an application."""
+    """Return the relation at an endpoint of an application."""
     for relation in model.world.controller.relations_of(application):
         if relation.endpoints[application] == endpoint:
             return relation

@@ -30,7 +30,7 @@ def charmhelpers_world(
     peers: Mapping[str, str] | None = None,
     files: Mapping[str, str] | None = None,
 ) -> FunctionCharm:
-    """A charm whose function may use charmhelpers as if it ran in a hook process.
+    """Return a charm whose function may use charmhelpers as if it ran in a hook process.
 
     `function` is called in the charm directory, which has a metadata.yaml with the `peers`. It
     drives the hook itself; `run_hook` does so as a hook framework would.
@@ -62,7 +62,7 @@ def charmhelpers_world(
 def run_hook(
     make_coordinator: Callable[[], Any], body: Callable[[Hook, Any], None]
 ) -> Callable[[Hook], None]:
-    """A hook function in the order of a hook framework: start callbacks, body, exit callbacks."""
+    """Return a hook function that runs start callbacks, body and exit callbacks in their order."""
 
     def function(hook: Hook) -> None:
         hookenv = importlib.import_module("charmhelpers.core.hookenv")
@@ -156,7 +156,7 @@ class RoutedSubprocess:
     def check_output(
         self, argv: list[str], *, universal_newlines: bool = False, **options: Any
     ) -> Any:
-        """What a tool prints; raises CalledProcessError for an exit code other than 0."""
+        """Return what a tool prints; raise CalledProcessError for an exit code other than 0."""
         code, stdout, stderr = self._run(argv, options.get("input"))
         if options.get("stderr") == STDOUT:
             stdout += stderr
@@ -173,7 +173,7 @@ class RoutedSubprocess:
         return 0
 
     def call(self, argv: list[str], **options: Any) -> int:
-        """The exit code of a tool."""
+        """Return the exit code of a tool."""
         code: int = self._run(argv, options.get("input"))[0]
         return code
 

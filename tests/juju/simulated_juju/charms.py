@@ -148,7 +148,7 @@ class FunctionCharm:
             target.write_text(text)
 
     def handles(self, directory: Path, path: str) -> bool:
-        """A function is called for every hook."""
+        """Say yes: a function is called for every hook."""
         return True
 
     def start(self, execution: Execution) -> Runner:

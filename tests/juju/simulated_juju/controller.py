@@ -90,18 +90,18 @@ class RelationRecord:
         return len(self.endpoints) == 1
 
     def name_for(self, application: str) -> str:
-        """The relation's name as seen by `application`, such as `coordinator:0`."""
+        """Return the relation's name as seen by `application`, such as `coordinator:0`."""
         return f"{self.endpoints[application]}:{self.identifier}"
 
     def remote_application(self, application: str) -> str:
-        """The application at the other end; the same one for a peer relation."""
+        """Return the application at the other end; the same one for a peer relation."""
         for other in self.endpoints:
             if other != application:
                 return other
         return application
 
     def visible_to(self, unit: str) -> dict[str, int]:
-        """The units in scope that `unit` watches, with the version of each one's databag."""
+        """Return the units in scope that `unit` watches, with the version of each one's databag."""
         application = unit.partition("/")[0]
         remote = self.remote_application(application)
         return {
@@ -127,15 +127,15 @@ class Controller:
         self._self_app_bag_event = self_app_bag_event
 
     def units_of(self, application: str) -> list[UnitRecord]:
-        """The units of an application, dead ones too, by number."""
+        """Return the units of an application, dead ones too, by number."""
         return [unit for unit in self.units.values() if unit.application == application]
 
     def relations_of(self, application: str) -> list[RelationRecord]:
-        """The relations in which an application takes part."""
+        """Return the relations in which an application takes part."""
         return [item for item in self.relations.values() if application in item.endpoints]
 
     def relation_named(self, unit: str, name: str) -> RelationRecord | None:
-        """The relation a unit calls `name` (`coordinator:0`, or just the number)."""
+        """Return the relation a unit calls `name` (`coordinator:0`, or just the number)."""
         number = name.rpartition(":")[2]
         if not number.isdecimal():
             return None

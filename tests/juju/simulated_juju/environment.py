@@ -25,7 +25,7 @@ class Surroundings:
 
 
 def major(version: str) -> int:
-    """The first number of a Juju version."""
+    """Return the first number of a Juju version."""
     return int(version.partition(".")[0])
 
 

@@ -66,7 +66,7 @@ class Execution:
         return self.world.scheduler.now
 
     def wall_clock(self) -> float:
-        """The unit's own clock."""
+        """Return the unit's own clock."""
         return self.world.epoch + self.world.scheduler.now + self._clock_offset
 
     def kill(self) -> None:
@@ -80,7 +80,7 @@ class Execution:
             self._end_work()
 
     def call_tool(self, argv: list[str], stdin: bytes | None, directory: str) -> ToolResult:
-        """A hook function's tool call."""
+        """Call a tool for a hook function."""
         if not argv or argv[0] not in self.world.tools:
             raise FileNotFoundError(2, "No such file or directory", argv[0] if argv else "")
         reply = self.call(ToolStep(list(argv), stdin, directory))

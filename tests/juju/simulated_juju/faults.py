@@ -64,7 +64,7 @@ class Faults:
 
     @classmethod
     def drawn(cls, seed: int, *, share: float = 0.4, without: tuple[str, ...] = ()) -> Faults:
-        """A random set: each kind is there with chance `share`, at a random strength."""
+        """Return a random set: each kind is there with chance `share`, at a random strength."""
         unknown = set(without) - {item.name for item in fields(cls)}
         if unknown:
             raise ValueError(f"no fault is called {sorted(unknown)}; see the fields of Faults")
@@ -155,7 +155,7 @@ NONE = Faults.none()
 
 
 def scripted_plan(fault: Scripted) -> HookPlan:
-    """The plan that makes a scripted fault happen."""
+    """Return the plan that makes a scripted fault happen."""
     plan = HookPlan(restart_after=fault.restart_after)
     if fault.kind in ("hook-failure", "hook-kill"):
         plan.end, plan.at_tool = fault.kind, fault.tool

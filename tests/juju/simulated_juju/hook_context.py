@@ -60,7 +60,7 @@ class HookContext:
         return not self.deposed
 
     def own_settings(self, relation: RelationRecord) -> dict[str, str]:
-        """The own databag with the changes of this hook."""
+        """Return the own databag with the changes of this hook."""
         identifier = relation.identifier
         if identifier not in self._own:
             self.controller_reads += 1
@@ -70,7 +70,7 @@ class HookContext:
         return self._own[identifier]
 
     def application_settings(self, relation: RelationRecord) -> dict[str, str]:
-        """The own application's databag with the changes of this hook."""
+        """Return the own application's databag with the changes of this hook."""
         identifier = relation.identifier
         if identifier not in self._application:
             self.controller_reads += 1
@@ -91,7 +91,7 @@ class HookContext:
         self._own_loaded[relation.identifier] |= set(changes)
 
     def config(self) -> dict[str, Any]:
-        """The application's options as they were when this hook first asked."""
+        """Return the application's options as they were when this hook first asked."""
         if self._config is None:
             self.controller_reads += 1
             self._config = dict(self.controller.applications[self.application].config)
@@ -115,14 +115,14 @@ class HookContext:
         self._leader_settings = None
 
     def state(self) -> dict[str, str]:
-        """The unit's stored state with the changes of this hook."""
+        """Return the unit's stored state with the changes of this hook."""
         if self._state is None:
             self.controller_reads += 1
             self._state = dict(self.controller.units[self.unit].state)
         return self._state
 
     def members(self, relation: RelationRecord) -> list[str]:
-        """The remote units for which this unit has run -joined and not -departed."""
+        """Return the remote units for which this unit has run -joined and not -departed."""
         cache = self.caches.get(relation.identifier)
         return cache.names() if cache is not None else []
 
@@ -133,7 +133,7 @@ class HookContext:
     def remote_application_settings(
         self, relation: RelationRecord, application: str
     ) -> dict[str, str]:
-        """An application's databag, read once per hook."""
+        """Return an application's databag, read once per hook."""
         cache = self.caches.setdefault(relation.identifier, RelationCache())
         return cache.application_settings(relation, application)
 
@@ -182,5 +182,5 @@ def apply(settings: dict[str, str], changes: dict[str, str]) -> None:
 
 
 def final_settings(settings: dict[str, str], known: set[str]) -> dict[str, str]:
-    """The whole map to send: known keys that are gone are sent as empty, which deletes them."""
+    """Return the whole map to send; known keys that are gone are empty, which deletes them."""
     return {**dict.fromkeys(sorted(known - settings.keys()), ""), **settings}

@@ -21,10 +21,10 @@ class LeadershipOwner(Protocol):
     partitioned: bool
 
     def leadership_changed(self) -> None:
-        """The tracker's answer has changed."""
+        """Take in that the tracker's answer has changed."""
 
     def lease_claimed(self) -> None:
-        """The lease was claimed or extended just now."""
+        """Take in that the lease was claimed or extended just now."""
 
 
 class LeadershipTracker:

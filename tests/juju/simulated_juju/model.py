@@ -145,7 +145,7 @@ class Model:
         return [Unit(self, name) for name in self.world.agents]
 
     def leader(self, application: str) -> str | None:
-        """The unit that holds an application's lease now."""
+        """Return the unit that holds an application's lease now."""
         return self.world.controller.leader_of(application)
 
     @property
@@ -182,7 +182,7 @@ class Model:
         return self.world.records.most_at_once(name, application)
 
     def working(self, name: str | None = None) -> list[WorkInterval]:
-        """The guarded work that is going on now."""
+        """Return the guarded work that is going on now."""
         return [item for item in self.world.records.open_work if name is None or item.name == name]
 
     def listen(self, event: str, listener: Listener) -> None:
@@ -197,7 +197,7 @@ class Model:
         return self.world.records.history()
 
     def digest(self) -> str:
-        """A fingerprint of the history."""
+        """Return a fingerprint of the history."""
         return self.world.records.digest()
 
     def run(self, seconds: float = 0.0, *, minutes: float = 0.0, hours: float = 0.0) -> None:
@@ -263,7 +263,7 @@ class Model:
         self.world.scheduler.at(time, action)
 
     def describe(self, lines: int = 40) -> str:
-        """What a failing test should print: how to replay it, and what happened last."""
+        """Return what a failing test should print: how to replay it, and what happened last."""
         records = self.world.records
         parts = [f"seed {self.seed}, Juju {self.version}, {self.faults}"]
         parts.append(f"faults fired: {len(records.faults_fired)}")

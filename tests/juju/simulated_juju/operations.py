@@ -61,7 +61,7 @@ class OperationRunner:
             lock.acquire(self, lambda: self._prepare_soon(operation))
 
     def abandon(self) -> None:
-        """The agent has died: kill what runs and let go of the machine."""
+        """Kill what runs and let go of the machine: the agent has died."""
         if self.execution is not None:
             self.execution.kill()
             self._close(self.execution.record, "agent lost", None)
@@ -315,7 +315,7 @@ class OperationRunner:
         self._release()
 
     def operator_skips(self) -> None:
-        """An operator gives up on the failed hook, if it still is in error."""
+        """Let an operator give up on the failed hook, if it still is in error."""
         if self.agent.local.step == "pending" and not self.busy:
             self.world.records.fault(
                 self.world.scheduler.now, self.agent.name, "operator-skip: resolved --no-retry"
@@ -387,9 +387,9 @@ class OperationRunner:
 
 
 def nothing() -> None:
-    """A hook leaves nothing else behind when its agent dies."""
+    """Do nothing: a hook leaves nothing else behind when its agent dies."""
 
 
 def lose_action(action: Action) -> None:
-    """An action whose agent died has failed and is not run again."""
+    """Let an action fail whose agent died; it is not run again."""
     action.status, action.message = "failed", "action terminated"

@@ -187,7 +187,7 @@ class Records:
         return [str(operation) for operation in self.operations]
 
     def digest(self) -> str:
-        """A fingerprint of the history: equal for equal histories."""
+        """Return a fingerprint of the history: equal for equal histories."""
         fingerprint = hashlib.sha256()
         for line in self.history():
             fingerprint.update(line.encode())
@@ -196,7 +196,7 @@ class Records:
 
 
 def shown(argv: tuple[str, ...]) -> str:
-    """A command line as it stands in the history: names of temporary files are left out."""
+    """Return a command line as it stands in the history: names of temporary files are left out."""
     words = list(argv)
     for position, word in enumerate(words):
         if word == "--file" and position + 1 < len(words) and words[position + 1] != "-":

@@ -79,7 +79,7 @@ class RelationSnapshot:
 
     @classmethod
     def of(cls, relation: RelationRecord, unit: str) -> RelationSnapshot:
-        """The controller's present state as this unit's watchers would report it."""
+        """Return the controller's present state as this unit's watchers would report it."""
         application = relation.remote_application(unit.partition("/")[0])
         bag = relation.applications.get(application)
         versions = {application: bag.version} if bag is not None else {}
@@ -112,11 +112,11 @@ class RelationCache:
         self.members.pop(member, None)
 
     def names(self) -> list[str]:
-        """The members a hook sees, sorted as strings."""
+        """Return the members a hook sees, sorted as strings."""
         return sorted(self.members)
 
     def settings(self, relation: RelationRecord, unit: str) -> dict[str, str] | None:
-        """A peer's settings, from memory if they were read before; None if it never had any."""
+        """Return a peer's settings, from memory if they were read before; None if it never had any."""
         known = self.members.get(unit) if unit in self.members else self.others.get(unit)
         if known is not None:
             return known
@@ -131,7 +131,7 @@ class RelationCache:
         return read
 
     def application_settings(self, relation: RelationRecord, application: str) -> dict[str, str]:
-        """An application's settings, read from the controller once per hook."""
+        """Return an application's settings, read from the controller once per hook."""
         key = f"application {application}"
         if key not in self.others:
             bag = relation.applications.get(application)
@@ -149,7 +149,7 @@ def next_relation_hook(
     dying: bool,
     peer_broken: bool,
 ) -> HookInfo | None:
-    """The next hook of one relation, or None when the agent is up to date with it."""
+    """Return the next hook of one relation, or None when the agent is up to date with it."""
     application = relation.remote_application(unit.partition("/")[0])
 
     def hook(kind: str, other: str = "", version: int = 0, departing: str = "") -> HookInfo:

@@ -66,7 +66,7 @@ class LocalState:
         self.kind, self.step, self.hook = "run-hook", "queued", hook
 
     def clear(self) -> None:
-        """The hook is done."""
+        """Note that the hook is done."""
         self.kind, self.step, self.hook = "continue", "", None
 
 
@@ -109,7 +109,7 @@ def next_operation(
     peer_broken: bool,
     chance: random.Random,
 ) -> Operation | None:
-    """What to do next, or None if the agent is up to date."""
+    """Return what to do next, or None if the agent is up to date."""
     if not remote.ready or local.removed:
         return None
     idle = local.kind == "continue"
@@ -139,7 +139,7 @@ def next_operation(
 
 
 def next_unfinished(local: LocalState, remote: RemoteState) -> Operation | None:
-    """What to do about a hook that was queued, or that failed and waits for its retry."""
+    """Return what to do about a hook that was queued, or that failed and waits for its retry."""
     if local.step == "queued":
         return Operation("hook", local.hook)
     if remote.resolved == "no-retry":
@@ -150,7 +150,7 @@ def next_unfinished(local: LocalState, remote: RemoteState) -> Operation | None:
 
 
 def next_created(unit: str, local: LocalState, controller: Controller) -> HookInfo | None:
-    """The relation-created hook of a relation the unit has just entered."""
+    """Return the relation-created hook of a relation the unit has just entered."""
     application = unit.partition("/")[0]
     for relation in controller.relations_of(application):
         known = local.relations.get(relation.identifier)
@@ -174,7 +174,7 @@ def next_hook(
     peer_broken: bool,
     chance: random.Random,
 ) -> Operation | None:
-    """The hook of lowest rank that is due on a unit in good order."""
+    """Return the hook of lowest rank that is due on a unit in good order."""
     if not remote.dying:
         if remote.charm_version != local.charm_version:
             return Operation("upgrade")

@@ -85,7 +85,7 @@ class FunctionRunner:
         self._unwind(HookStopped())
 
     def call(self, step: Step) -> ToolResult | None:
-        """Called by the hook: take a step and return its answer."""
+        """Take a step of the hook, in the hook's thread, and return its answer."""
         if self._raise is not None:
             raise self._raise
         if self._ended:

@@ -64,7 +64,7 @@ class ProcessRunner:
             self._exit()
 
     def fail(self) -> None:
-        """The hook ends at this step; to its agent that is exit code 1."""
+        """End the hook at this step; to its agent that is exit code 1."""
         self.kill()
 
     def _start(self) -> None:
@@ -119,7 +119,7 @@ class ProcessRunner:
 
 
 def as_step(request: Request) -> Step | None:
-    """What a process asks for; None if it is not well put."""
+    """Return what a process asks for; None if it is not well put."""
     if request.argv[0] != "guarded-work":
         return ToolStep(request.argv, request.stdin, request.directory)
     words = request.argv[1:]

@@ -71,7 +71,7 @@ class ToolServer:
         self._listeners.clear()
 
     def tools_dir(self, unit: str) -> Path:
-        """The directory of a unit's hook tools, made when first asked for."""
+        """Return the directory of a unit's hook tools, made when first asked for."""
         directory = self._world.root / f"unit-{unit.replace('/', '-')}" / "tools"
         if not directory.exists():
             directory.mkdir(parents=True)
@@ -80,7 +80,7 @@ class ToolServer:
         return directory
 
     def socket_path(self, unit: str) -> Path:
-        """The path of a unit's socket, which listens from the first time it is asked for."""
+        """Return the path of a unit's socket, which listens from the first time it is asked for."""
         path = self._run_dir / unit.replace("/", "-")
         if unit not in self._listeners:
             listener = socket.socket(socket.AF_UNIX)

@@ -79,7 +79,7 @@ class World:
         return self._server is not None
 
     def between(self, seconds: Seconds) -> float:
-        """A duration: fixed, or drawn from a range."""
+        """Return a duration: fixed, or drawn from a range."""
         if isinstance(seconds, tuple):
             return self.chance.uniform(*seconds)
         return seconds
@@ -89,7 +89,7 @@ class World:
         return self.between(self.tool_seconds)
 
     def machine(self, name: str) -> MachineLock:
-        """The lock of a machine."""
+        """Return the lock of a machine."""
         return self.machines.setdefault(name, MachineLock(self.scheduler))
 
     def offer_lease(self, application: str) -> None:

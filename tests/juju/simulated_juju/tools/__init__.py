@@ -69,7 +69,7 @@ ONLY_BEFORE_JUJU_4 = frozenset({"leader-get", "leader-set"})
 
 
 def tool_names(major: int) -> list[str]:
-    """The tools a Juju of this major version has."""
+    """Return the tools a Juju of this major version has."""
     return sorted(name for name in TOOLS if major < 4 or name not in ONLY_BEFORE_JUJU_4)
 
 

@@ -50,7 +50,7 @@ class Usage:
     formatted: bool = False
 
     def help(self) -> bytes:
-        """What `--help` prints."""
+        """Return what `--help` prints."""
         lines = [
             f"Usage: {self.name} [options] {self.arguments}".rstrip(),
             "",
@@ -105,7 +105,7 @@ class Usage:
 
 
 def quoted(words: Sequence[str]) -> str:
-    """A list of words as Go prints it."""
+    """Return a list of words as Go prints it."""
     return "[" + " ".join(f'"{word}"' for word in words) + "]"
 
 

@@ -56,7 +56,7 @@ SET = Usage(
 
 
 def relation_ids(call: Call, parsed: Arguments) -> bytes:
-    """The relations of one endpoint."""
+    """Return the relations of one endpoint."""
     IDS.at_most(parsed, 1)
     context = call.context
     name = parsed.words[0] if parsed.words else context.info.endpoint
@@ -71,7 +71,7 @@ def relation_ids(call: Call, parsed: Arguments) -> bytes:
 
 
 def chosen(call: Call, parsed: Arguments) -> RelationRecord:
-    """The relation a command line means: the given one, or that of the hook."""
+    """Return the relation a command line means: the given one, or that of the hook."""
     context = call.context
     name = parsed.flags.get("relation") or context.info.relation_name
     if not name:
@@ -87,7 +87,7 @@ def chosen(call: Call, parsed: Arguments) -> RelationRecord:
 
 
 def relation_list(call: Call, parsed: Arguments) -> bytes:
-    """The remote units this unit has met, or the remote application."""
+    """Return the remote units this unit has met, or the remote application."""
     LIST.at_most(parsed, 0)
     relation = chosen(call, parsed)
     if parsed.has("app"):
@@ -96,7 +96,7 @@ def relation_list(call: Call, parsed: Arguments) -> bytes:
 
 
 def relation_get(call: Call, parsed: Arguments) -> bytes:
-    """Settings of a unit or of an application."""
+    """Return settings of a unit or of an application."""
     GET.at_most(parsed, 2)
     relation = chosen(call, parsed)
     context = call.context
@@ -124,7 +124,7 @@ def relation_get(call: Call, parsed: Arguments) -> bytes:
 
 
 def application_settings(call: Call, relation: RelationRecord, who: str) -> dict[str, str]:
-    """An application's databag.
+    """Return an application's databag.
 
     The leader sees its own pending changes; others may read the own application's databag on a
     peer relation only.
@@ -165,7 +165,7 @@ def relation_set(call: Call, parsed: Arguments) -> bytes:
 
 
 def file_settings(call: Call, source: str) -> dict[str, str]:
-    """Settings from a YAML file, which the agent itself opens, or from standard input."""
+    """Return settings from a YAML file, which the agent itself opens, or from standard input."""
     if source == "-":
         if call.stdin is None:
             raise NeedsStandardInput

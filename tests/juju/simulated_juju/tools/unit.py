@@ -90,7 +90,7 @@ def config_get(call: Call, parsed: Arguments) -> bytes:
 
 
 def status_get(call: Call, parsed: Arguments) -> bytes:
-    """The status this unit has set."""
+    """Return the status this unit has set."""
     STATUS_GET.at_most(parsed, 0)
     record = call.context.controller.units[call.context.unit]
     if parsed.has("include-data"):
@@ -121,7 +121,7 @@ def status_set(call: Call, parsed: Arguments) -> bytes:
 
 
 def goal_state(call: Call, parsed: Arguments) -> bytes:
-    """The units that are or will be there, read from the controller each time.
+    """Return the units that are or will be there, read from the controller each time.
 
     A peer relation is not listed; a relation to another application lists that and its units.
     """
@@ -206,7 +206,7 @@ def state_delete(call: Call, parsed: Arguments) -> bytes:
 
 
 def unit_get(call: Call, parsed: Arguments) -> bytes:
-    """The unit's address."""
+    """Return the unit's address."""
     UNIT_GET.at_most(parsed, 1)
     if not parsed.words:
         raise UsageError("no setting specified")
@@ -217,7 +217,7 @@ def unit_get(call: Call, parsed: Arguments) -> bytes:
 
 
 def network_get(call: Call, parsed: Arguments) -> bytes:
-    """The addresses of a binding: every binding has the unit's one address."""
+    """Return the addresses of a binding: every binding has the unit's one address."""
     NETWORK.at_most(parsed, 1)
     if not parsed.words:
         raise UsageError("no arguments specified")
@@ -239,7 +239,7 @@ def network_get(call: Call, parsed: Arguments) -> bytes:
 
 
 def application_version_set(call: Call, parsed: Arguments) -> bytes:
-    """Accepted; nothing reads it."""
+    """Accept the version; nothing reads it."""
     VERSION.at_most(parsed, 1)
     if not parsed.words:
         raise UsageError("no version specified")
@@ -247,7 +247,7 @@ def application_version_set(call: Call, parsed: Arguments) -> bytes:
 
 
 def action_get(call: Call, parsed: Arguments) -> bytes:
-    """The action's parameters, or one of them by its dotted name."""
+    """Return the action's parameters, or one of them by its dotted name."""
     ACTION_GET.at_most(parsed, 1)
     value: Any = in_action(call)
     if parsed.words:
@@ -282,13 +282,13 @@ def action_fail(call: Call, parsed: Arguments) -> bytes:
 
 
 def action_log(call: Call, parsed: Arguments) -> bytes:
-    """Accepted inside an action."""
+    """Accept a message inside an action."""
     in_action(call)
     return b""
 
 
 def in_action(call: Call) -> dict[str, Any]:
-    """The action's parameters; refuses outside an action."""
+    """Return the action's parameters; refuse outside an action."""
     parameters = call.context.action_parameters
     if parameters is None:
         raise ToolFailureError("not running an action")
