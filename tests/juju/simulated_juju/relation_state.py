@@ -116,7 +116,7 @@ class RelationCache:
         return sorted(self.members)
 
     def settings(self, relation: RelationRecord, unit: str) -> dict[str, str] | None:
-        """Return a peer's settings, from memory if they were read before; None if it never had any."""
+        """Return a peer's settings, from memory if read before; None if it never had any."""
         known = self.members.get(unit) if unit in self.members else self.others.get(unit)
         if known is not None:
             return known

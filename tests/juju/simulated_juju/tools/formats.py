@@ -24,7 +24,7 @@ def formatted(value: Any, output: str) -> bytes:
 
 
 def smart(value: Any) -> bytes:
-    """Write the default format: text as it is, lists by line, nothing for nothing, yaml for maps."""
+    """Write smart format: text as it is, lists by line, nothing for nothing, maps as yaml."""
     if value is None or value == "" or value == []:
         return b""
     if isinstance(value, bool):
