@@ -76,17 +76,11 @@ fn call(context: &OsString, arguments: &[OsString], input: Option<&[u8]>) -> io:
     stream.write_all(&message)?;
     let mut code = [0; 4];
     stream.read_exact(&mut code)?;
-    Ok(Answer {
-        code: i32::from_le_bytes(code),
-        stdout: take(&mut stream)?,
-        stderr: take(&mut stream)?,
-    })
+    Ok(Answer { code: i32::from_le_bytes(code), stdout: take(&mut stream)?, stderr: take(&mut stream)? })
 }
 
 fn length(bytes: usize) -> io::Result<[u8; 4]> {
-    u32::try_from(bytes)
-        .map(u32::to_le_bytes)
-        .map_err(|_| io::Error::other("the call is larger than 4 GiB"))
+    u32::try_from(bytes).map(u32::to_le_bytes).map_err(|_| io::Error::other("the call is larger than 4 GiB"))
 }
 
 fn put(message: &mut Vec<u8>, field: &[u8]) -> io::Result<()> {
@@ -99,8 +93,6 @@ fn take(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
     let mut size = [0; 4];
     stream.read_exact(&mut size)?;
     let mut field = Vec::new();
-    stream
-        .take(u64::from(u32::from_le_bytes(size)))
-        .read_to_end(&mut field)?;
+    stream.take(u64::from(u32::from_le_bytes(size))).read_to_end(&mut field)?;
     Ok(field)
 }
