@@ -21,6 +21,7 @@ import yaml
 
 from .charms import FunctionCharm, Hook
 
+PROCESS = "charmhelpers process"
 MACHINE_AGENT = "/var/lib/juju/tools/machine-0/jujud"
 
 
@@ -37,26 +38,16 @@ def charmhelpers_world(
     """
     endpoints = {name: {"interface": interface} for name, interface in (peers or {}).items()}
     metadata = yaml.safe_dump({"name": "charm", "peers": endpoints})
-    worlds: dict[int, Process] = {}
 
     def enter(hook: Hook) -> None:
-        worlds.setdefault(id(hook), Process(hook)).enter()
+        if PROCESS not in hook.local:
+            hook.local[PROCESS] = Process(hook)
+        hook.local[PROCESS].enter()
 
     def leave(hook: Hook) -> None:
-        worlds[id(hook)].leave()
+        hook.local[PROCESS].leave()
 
-    def run(hook: Hook) -> None:
-        try:
-            function(hook)
-        finally:
-            worlds[id(hook)].over = True
-
-    def leave_and_forget(hook: Hook) -> None:
-        leave(hook)
-        if worlds[id(hook)].over:
-            del worlds[id(hook)]
-
-    return FunctionCharm(run, enter, leave_and_forget, {"metadata.yaml": metadata, **(files or {})})
+    return FunctionCharm(function, enter, leave, {"metadata.yaml": metadata, **(files or {})})
 
 
 def run_hook(
@@ -78,7 +69,6 @@ class Process:
     """The globals of one hook process."""
 
     def __init__(self, hook: Hook) -> None:
-        self.over = False
         self._hook = hook
         self._subprocess = RoutedSubprocess(hook)
         self._mine: dict[tuple[Any, str], Any] | None = None

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .tools import ToolResult
 
@@ -93,6 +93,8 @@ class Hook:
         self.unit = execution.record.unit
         self.kind = execution.record.kind
         self.charm_dir = execution.charm_dir
+        # What belongs to this one run, such as the globals that enter and leave swap.
+        self.local: dict[str, Any] = {}
 
     def tool(self, argv: list[str], stdin: bytes | None = None) -> ToolResult:
         """Run a hook tool as the hook's child process would; other units may run meanwhile.
