@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 
 from coordinator import _core
@@ -222,7 +222,7 @@ class Engine:
         Override it to do more than log. A class that does hears of each release in order, for which
         grants are not announced ahead.
         """
-        interval = datetime.now(timezone.utc).replace(tzinfo=None) - timestamp
+        interval = datetime.strptime(now_text(), TIME_FORMAT) - timestamp
         self.msg(f"Leader released {lock} from {unit}, held {interval}")
 
     def require(
