@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from simulated_juju import Faults, FunctionCharm, Hook, Model
@@ -104,3 +108,44 @@ def test_hooks_of_units_are_interleaved_at_tool_calls() -> None:
         units = [call.unit for call in model.tool_calls[before:]]
         assert len(units) == 60
         assert sum(first != second for first, second in pairwise(units)) > 20
+
+
+def test_global_state_is_swapped_at_every_point_where_another_unit_may_run() -> None:
+    present: list[str] = []
+    swaps: list[str] = []
+
+    def enter(hook: Hook) -> None:
+        assert present == []
+        present.append(hook.local.setdefault("owner", hook.unit))
+        swaps.append(hook.unit)
+
+    def leave(hook: Hook) -> None:
+        assert present.pop() == hook.unit
+
+    def body(hook: Hook) -> None:
+        for _ in range(5):
+            assert present == [hook.unit]
+            hook.work("restart", 1.0)
+
+    with Model(seed=1) as model:
+        model.deploy("app", FunctionCharm(body, enter, leave), units=3, peers=PEERS)
+        model.settle()
+        assert {record.outcome for record in model.hooks_run} == {"ok"}
+        assert present == []
+        assert sum(first != second for first, second in pairwise(swaps)) > len(model.hooks_run)
+
+
+def test_the_history_does_not_depend_on_the_order_of_sets() -> None:
+    program = "import test_simulated_juju_replay as replay; print(replay.history(5)[0])"
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": number, "PYTHONPATH": path},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for number in ("1", "2")
+    }
+    assert len(digests) == 1
