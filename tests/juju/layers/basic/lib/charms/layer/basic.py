@@ -1,16 +1,13 @@
 """The charm's own Python environment, and the flags of its configuration.
 
-Only the standard library is imported at the top: the system's Python, which has nothing
-else, runs this module first.
+The system's Python, which has nothing but the standard library, runs this module first, and
+then the environment's, in every hook: so each function imports what it alone needs.
 """
 
 from __future__ import annotations
 
 import os
-import platform
-import subprocess
 import sys
-import venv
 from pathlib import Path
 
 ENVIRONMENT = Path("../.venv")
@@ -29,6 +26,9 @@ def install_wheelhouse(environment: Path) -> None:
 
     It appears complete or not at all: an install hook that was killed half way starts anew.
     """
+    import subprocess
+    import venv
+
     unfinished = environment.with_name(environment.name + ".unfinished")
     venv.create(unfinished, clear=True, symlinks=True)
     wheels = sorted(Path("wheelhouse").glob("*.whl"))
@@ -56,6 +56,8 @@ def activate_venv() -> None:
     if not ENVIRONMENT.samefile(sys.prefix):
         os.environ["PATH"] = f"{python.parent}:{os.environ['PATH']}"
         os.execve(python, [str(python), *sys.argv], os.environ)
+    import platform
+
     # charmhelpers 1.2.1, which charms.reactive imports, knows Debian by this function's
     # answer only, and refuses to be imported where os-release names another system.
     platform.linux_distribution = lambda: ("debian", "", "")  # type: ignore[attr-defined]
