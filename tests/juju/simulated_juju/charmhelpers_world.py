@@ -73,9 +73,11 @@ class Process:
         self._subprocess = RoutedSubprocess(hook)
         self._mine: dict[tuple[Any, str], Any] | None = None
         self._theirs: dict[tuple[Any, str], Any] = {}
-        self._environment = dict(hook.environment)
+        self._environment = {
+            os.fsencode(name): os.fsencode(value) for name, value in hook.environment.items()
+        }
         self._directory = hook.charm_dir
-        self._outside_environment: dict[str, str] = {}
+        self._outside_environment: dict[bytes, bytes] = {}
         self._outside_directory = hook.charm_dir
 
     def enter(self) -> None:
@@ -95,9 +97,9 @@ class Process:
                 (coordinator.Singleton, "_instances"): {},
                 (coordinator, "_utcnow"): self._utcnow,
             }
-        self._outside_environment = dict(os.environ)
+        self._outside_environment = dict(os.environb)
         self._outside_directory = Path.cwd()
-        replace_environment(self._environment)
+        change_environment(self._outside_environment, self._environment)
         os.chdir(self._directory)
         for (owner, name), value in self._mine.items():
             self._theirs[owner, name] = getattr(owner, name)
@@ -109,9 +111,9 @@ class Process:
         for owner, name in self._mine:
             self._mine[owner, name] = getattr(owner, name)
             setattr(owner, name, self._theirs[owner, name])
-        self._environment = dict(os.environ)
+        self._environment = dict(os.environb)
         self._directory = Path.cwd()
-        replace_environment(self._outside_environment)
+        change_environment(self._environment, self._outside_environment)
         os.chdir(self._outside_directory)
 
     def _utcnow(self) -> dt.datetime:
@@ -175,10 +177,10 @@ class RoutedSubprocess:
         return result.code, result.stdout, result.stderr
 
 
-def replace_environment(environment: Mapping[str, str]) -> None:
-    """Make os.environ equal to `environment`, touching only what differs."""
-    for name in [name for name in os.environ if name not in environment]:
-        del os.environ[name]
-    for name, value in environment.items():
-        if os.environ.get(name) != value:
-            os.environ[name] = value
+def change_environment(present: Mapping[bytes, bytes], wanted: Mapping[bytes, bytes]) -> None:
+    """Turn the environment `present` into `wanted`, touching only what differs."""
+    for name in present.keys() - wanted.keys():
+        del os.environb[name]
+    for name, value in wanted.items():
+        if present.get(name) != value:
+            os.environb[name] = value

@@ -92,16 +92,23 @@ class Hook:
         self.name = execution.record.hook
         self.unit = execution.record.unit
         self.kind = execution.record.kind
-        self.charm_dir = execution.charm_dir
         # What belongs to this one run, such as the globals that enter and leave swap.
         self.local: dict[str, Any] = {}
+
+    @property
+    def charm_dir(self) -> Path:
+        """The unit's own directory, made when first asked for: disks are slower than hooks."""
+        directory = self._execution.charm_dir
+        if not directory.exists():
+            directory.mkdir(parents=True)
+        return directory
 
     def tool(self, argv: list[str], stdin: bytes | None = None) -> ToolResult:
         """Run a hook tool as the hook's child process would; other units may run meanwhile.
 
         Raises FileNotFoundError if this Juju has no such tool.
         """
-        return self._execution.call_tool(argv, stdin, str(self.charm_dir))
+        return self._execution.call_tool(argv, stdin, str(self._execution.charm_dir))
 
     def work(self, name: str, seconds: float) -> None:
         """Do guarded work called `name` for `seconds` of virtual time."""
@@ -143,7 +150,6 @@ class FunctionCharm:
 
     def install(self, directory: Path) -> None:
         """Write the files."""
-        directory.mkdir(parents=True, exist_ok=True)
         for name, text in self.files.items():
             target = directory / name
             target.parent.mkdir(parents=True, exist_ok=True)

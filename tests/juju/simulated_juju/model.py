@@ -32,7 +32,8 @@ class Model:
     """A simulated Juju model on a virtual clock; one seed gives one history.
 
     Durations are virtual seconds, fixed or as a range to draw from. `tool_executable` is the
-    compiled hook tool that charm directories need.
+    compiled hook tool that charm directories need. Units' directories are made under `directory`,
+    by default the temporary directory.
     """
 
     def __init__(
@@ -51,11 +52,12 @@ class Model:
         update_status_seconds: float = 300.0,
         keep_tool_calls: bool = True,
         tool_executable: str | Path | None = None,
+        directory: str | Path | None = None,
     ) -> None:
         self.seed = seed
         self.version = version
         self.faults = faults or Faults.none()
-        self.root = Path(tempfile.mkdtemp(prefix="simulated-juju-"))
+        self.root = Path(tempfile.mkdtemp(prefix="simulated-juju-", dir=directory))
         self.world = World(
             seed=seed,
             version=version,

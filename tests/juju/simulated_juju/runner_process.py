@@ -70,6 +70,7 @@ class ProcessRunner:
     def _start(self) -> None:
         execution = self._execution
         directory = execution.charm_dir
+        directory.mkdir(parents=True, exist_ok=True)
         if execution.command is not None:
             name = execution.context.identifier.replace("/", "-")
             self._script = execution.world.root / "run" / f"{name}.sh"

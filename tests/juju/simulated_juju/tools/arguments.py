@@ -16,7 +16,7 @@ class ToolFailureError(Exception):
     """The tool cannot do what it was asked: it exits with 1."""
 
 
-class NeedsStandardInput(Exception):  # noqa: N818 - asks for more, no error
+class NeedsStandardInput(Exception):
     """The agent needs the caller's standard input and was not given it."""
 
 
