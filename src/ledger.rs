@@ -224,7 +224,8 @@ impl Ledger {
         let granted = self.grants.iter().filter(|grant| &grant.member == member).map(|grant| grant.request);
         let waiting =
             self.queue.iter().filter(|waiting| &waiting.member == member).map(|waiting| waiting.request);
-        let forced = self.forced.iter().filter(|forced| &forced.member == member).map(|forced| forced.request);
+        let forced =
+            self.forced.iter().filter(|forced| &forced.member == member).map(|forced| forced.request);
         // The ledger may lag behind the lost record by a few requests; a wide step leaves them behind.
         granted.chain(waiting).chain(forced).max().map_or(0, |number| number + 1000)
     }
@@ -313,9 +314,9 @@ impl Ledger {
 
     /// Whether an operator has made this request void.
     pub fn is_void(&self, member: &Member, lock: &LockName, request: &Request) -> bool {
-        self.forced
-            .iter()
-            .any(|forced| same_request((&forced.member, &forced.lock, forced.request, &forced.at), member, lock, request))
+        self.forced.iter().any(|forced| {
+            same_request((&forced.member, &forced.lock, forced.request, &forced.at), member, lock, request)
+        })
     }
 
     fn take_ended(&mut self, member: &Member, view: &View, fresh: bool) -> Vec<Ended> {
@@ -330,9 +331,7 @@ impl Ledger {
         // Whoever released in its turn had seen everybody before it end.
         let in_turn: Vec<&Grant> =
             ended.iter().map(|ended| &ended.grant).filter(|grant| view.released_in_turn(grant)).collect();
-        kept.retain(|grant| {
-            &grant.member == member || !in_turn.iter().any(|last| last.waited_for(grant))
-        });
+        kept.retain(|grant| &grant.member == member || !in_turn.iter().any(|last| last.waited_for(grant)));
         self.grants = kept;
         ended
     }
@@ -341,7 +340,8 @@ impl Ledger {
         if self.is_void(member, lock, request) {
             return;
         }
-        let mut granted = self.grants.iter_mut().filter(|grant| &grant.member == member && &grant.lock == lock);
+        let mut granted =
+            self.grants.iter_mut().filter(|grant| &grant.member == member && &grant.lock == lock);
         if let Some(grant) = granted.find(|grant| grant.is_for(member, lock, request)) {
             // A grant that was learnt by its time gets its number when the request itself is seen.
             grant.request = request.number;
@@ -371,8 +371,9 @@ impl Ledger {
     /// Puts the requests that arrived in this step at the end of the queue, in the order of their
     /// times, then of their members and locks.
     fn admit(&mut self) {
-        self.arrivals
-            .sort_by(|one, other| (&one.at, &one.member, &one.lock).cmp(&(&other.at, &other.member, &other.lock)));
+        self.arrivals.sort_by(|one, other| {
+            (&one.at, &one.member, &one.lock).cmp(&(&other.at, &other.member, &other.lock))
+        });
         self.queue.append(&mut self.arrivals);
     }
 }
@@ -402,7 +403,12 @@ impl Grant {
 }
 
 /// Requests are told apart by their numbers, and by their times where one of them has none.
-fn same_request(known: (&Member, &LockName, u64, &str), member: &Member, lock: &LockName, request: &Request) -> bool {
+fn same_request(
+    known: (&Member, &LockName, u64, &str),
+    member: &Member,
+    lock: &LockName,
+    request: &Request,
+) -> bool {
     let (known_member, known_lock, number, at) = known;
     known_member == member
         && known_lock == lock

@@ -165,9 +165,10 @@ mod tests {
         let mut members: Vec<_> =
             ["app/10", "app/2", "zoo/1", "app/1"].map(|name| Member::new(name).unwrap()).to_vec();
         members.sort();
-        assert_eq!(members.iter().map(Member::as_str).collect::<Vec<_>>(), [
-            "app/1", "app/2", "app/10", "zoo/1"
-        ]);
+        assert_eq!(
+            members.iter().map(Member::as_str).collect::<Vec<_>>(),
+            ["app/1", "app/2", "app/10", "zoo/1"]
+        );
     }
 
     #[test]

@@ -69,10 +69,9 @@ impl Limit {
         };
         let number: usize = digits.parse().map_err(|_| wrong())?;
         match (number, percent) {
-            (0, _) => Err(wrong()),
             (1..=100, true) => Ok(Self::Percent(number)),
-            (_, true) => Err(wrong()),
-            (_, false) => Ok(Self::Count(number)),
+            (1.., false) => Ok(Self::Count(number)),
+            _ => Err(wrong()),
         }
     }
 
@@ -92,7 +91,8 @@ mod tests {
 
     #[test]
     fn limits_are_read_and_rounded() {
-        let table = [("1", 10, 1), ("3", 2, 3), ("25%", 10, 2), ("25%", 3, 1), ("100%", 7, 7), (" 50% ", 4, 2)];
+        let table =
+            [("1", 10, 1), ("3", 2, 3), ("25%", 10, 2), ("25%", 3, 1), ("100%", 7, 7), (" 50% ", 4, 2)];
         for (text, members, expected) in table {
             assert_eq!(Limit::parse(text).unwrap().of(members), expected, "{text} of {members}");
         }

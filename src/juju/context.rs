@@ -39,7 +39,8 @@ impl Context {
             Error::invalid("JUJU_UNIT_NAME is not set: run this in a hook, or through juju-exec")
         })?;
         let member = |name: &str| present(name).map(Member::new).transpose();
-        let dispatched = present("JUJU_DISPATCH_PATH").and_then(|path| path.rsplit('/').next().map(str::to_owned));
+        let dispatched =
+            present("JUJU_DISPATCH_PATH").and_then(|path| path.rsplit('/').next().map(str::to_owned));
         Ok(Self {
             unit: Member::new(unit)?,
             hook: present("JUJU_HOOK_NAME").or(dispatched).unwrap_or_default(),
@@ -60,7 +61,8 @@ impl Context {
 /// Juju 4 dropped leader settings. An unknown version is taken as an older one: there the tools
 /// exist, and where they do not, their absence is noticed.
 fn has_leader_settings(version: Option<&str>) -> bool {
-    let major = version.and_then(|version| version.split('.').next()).and_then(|major| major.parse::<u32>().ok());
+    let major =
+        version.and_then(|version| version.split('.').next()).and_then(|major| major.parse::<u32>().ok());
     major.is_none_or(|major| major < 4)
 }
 
@@ -70,7 +72,13 @@ mod tests {
 
     #[test]
     fn leader_settings_end_with_juju_4() {
-        let table = [(Some("2.9.51"), true), (Some("3.6.0"), true), (Some("4.0.0"), false), (None, true), (Some("?"), true)];
+        let table = [
+            (Some("2.9.51"), true),
+            (Some("3.6.0"), true),
+            (Some("4.0.0"), false),
+            (None, true),
+            (Some("?"), true),
+        ];
         for (version, expected) in table {
             assert_eq!(has_leader_settings(version), expected, "{version:?}");
         }

@@ -38,7 +38,11 @@ pub(super) fn read_unit(tools: &mut dyn Tools, relation: &str, unit: &Member) ->
 }
 
 /// The databag of this application, which Juju lets all of its units read.
-pub(super) fn read_application(tools: &mut dyn Tools, relation: &str, application: &str) -> Result<Bag, Error> {
+pub(super) fn read_application(
+    tools: &mut dyn Tools,
+    relation: &str,
+    application: &str,
+) -> Result<Bag, Error> {
     read(tools, &["relation-get", "--format=json", "-r", relation, "--app", "-", application])
 }
 
@@ -52,7 +56,11 @@ fn read(tools: &mut dyn Tools, arguments: &[&str]) -> Result<Bag, Error> {
 }
 
 /// Sets `values` in this unit's databag.
-pub(super) fn write_unit(tools: &mut dyn Tools, relation: &str, values: &[(&str, &str)]) -> Result<(), Error> {
+pub(super) fn write_unit(
+    tools: &mut dyn Tools,
+    relation: &str,
+    values: &[(&str, &str)],
+) -> Result<(), Error> {
     let arguments = ["relation-set", "-r", relation];
     let output = write(tools, &arguments, values)?;
     if output.code == 0 { Ok(()) } else { Err(failure(&arguments, &output)) }
@@ -83,7 +91,8 @@ fn write(tools: &mut dyn Tools, arguments: &[&str], values: &[(&str, &str)]) -> 
     }
     // The file is YAML, and JSON is that.
     let map: BTreeMap<&str, &str> = values.iter().copied().collect();
-    let text = serde_json::to_vec(&map).map_err(|error| Error::corrupt("settings cannot be written").caused_by(error))?;
+    let text = serde_json::to_vec(&map)
+        .map_err(|error| Error::corrupt("settings cannot be written").caused_by(error))?;
     call.extend(["--file", "-"]);
     tools.run(&call, Some(&text))
 }

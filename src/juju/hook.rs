@@ -82,7 +82,11 @@ pub struct Hook {
 
 impl std::fmt::Debug for Hook {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Hook").field("context", &self.context).field("held", &self.held).finish_non_exhaustive()
+        formatter
+            .debug_struct("Hook")
+            .field("context", &self.context)
+            .field("held", &self.held)
+            .finish_non_exhaustive()
     }
 }
 
@@ -154,7 +158,9 @@ impl Hook {
     /// runs before any other, and from then on it asks in each hook. So other units need not.
     fn asks_first(&self) -> bool {
         let unknown = self.local_read == local::empty(&self.context.unit);
-        unknown || self.local.leads || matches!(self.context.hook.as_str(), "leader-elected" | "upgrade-charm")
+        unknown
+            || self.local.leads
+            || matches!(self.context.hook.as_str(), "leader-elected" | "upgrade-charm")
     }
 
     /// Whether this unit may decide as leader now: it was leader when it read the ledger, and the
@@ -224,7 +230,8 @@ impl Hook {
     /// Reads the grants in the leader settings, where Juju has such.
     pub(super) fn read_settings(&mut self) -> Result<(), Error> {
         if self.context.leader_settings && self.settings.is_none() {
-            let raw: Option<String> = query(&mut *self.tools, &["leader-get", "--format=json", &self.keys.legacy])?;
+            let raw: Option<String> =
+                query(&mut *self.tools, &["leader-get", "--format=json", &self.keys.legacy])?;
             self.settings = Some(match raw.filter(|raw| !raw.is_empty()) {
                 Some(raw) => decode_grants(&raw)?,
                 None => LegacyGrants::new(),
@@ -336,7 +343,9 @@ impl Hook {
     pub(super) fn peers(&mut self) -> Result<&BTreeSet<Member>, Error> {
         if self.peers.is_none() {
             let units: Option<Vec<Member>> = match &self.relation {
-                Some(relation) => query(&mut *self.tools, &["relation-list", "--format=json", "-r", relation])?,
+                Some(relation) => {
+                    query(&mut *self.tools, &["relation-list", "--format=json", "-r", relation])?
+                }
                 None => None,
             };
             self.peers = Some(units.unwrap_or_default().into_iter().collect());
@@ -409,7 +418,10 @@ impl Hook {
         let unit = &self.context.unit;
         Error::new(
             ErrorKind::NotHeld,
-            format!("lock {:?} cannot be {what}: {unit} does not hold it, ask `granted` first", lock.as_str()),
+            format!(
+                "lock {:?} cannot be {what}: {unit} does not hold it, ask `granted` first",
+                lock.as_str()
+            ),
         )
     }
 
@@ -462,7 +474,11 @@ impl Hook {
         let mut ledger = self.ledger.clone();
         let mut settings = LegacyGrants::new();
         settings.entry(unit.clone()).or_default().insert(lock.clone(), request.at);
-        ledger.import(&settings, &Views::from([(unit.clone(), self.views[&unit].clone())]), &self.options.rules);
+        ledger.import(
+            &settings,
+            &Views::from([(unit.clone(), self.views[&unit].clone())]),
+            &self.options.rules,
+        );
         loop {
             match ledger.standing(&unit, lock, &self.views) {
                 Standing::Unknown(peer) => self.look_at(&peer)?,

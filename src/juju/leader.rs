@@ -51,7 +51,9 @@ impl Hook {
             record.requests().iter().any(|(lock, request)| !self.ledger.has_request(unit, lock, request))
         };
         let released_unseen = || {
-            let listed = |grant: &crate::ledger::Grant| &grant.member == unit && !self.record.requests().contains_key(&grant.lock);
+            let listed = |grant: &crate::ledger::Grant| {
+                &grant.member == unit && !self.record.requests().contains_key(&grant.lock)
+            };
             !self.ledger.queue().is_empty() && self.ledger.grants().iter().any(listed)
         };
         waits(&self.record_read) || released_unseen()
@@ -140,8 +142,12 @@ impl Hook {
     fn drop_departed(&mut self) -> Result<(), Error> {
         let peers = self.peers()?.clone();
         let unit = self.context.unit.clone();
-        let missing: BTreeSet<Member> =
-            self.ledger.members().filter(|member| **member != unit && !peers.contains(member)).cloned().collect();
+        let missing: BTreeSet<Member> = self
+            .ledger
+            .members()
+            .filter(|member| **member != unit && !peers.contains(member))
+            .cloned()
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -222,7 +228,8 @@ impl Hook {
             // Own grants in effect may stand behind ended ones in the ledger. And what stood in the
             // settings stays there for as long as the ledger has it.
             let own = &grant.member == unit;
-            let stood = self.settings.as_ref().and_then(|settings| settings.get(&grant.member)?.get(&grant.lock));
+            let stood =
+                self.settings.as_ref().and_then(|settings| settings.get(&grant.member)?.get(&grant.lock));
             if own || stood == Some(&grant.at) {
                 grants.entry(grant.member.clone()).or_default().insert(grant.lock.clone(), grant.at.clone());
             }
@@ -252,7 +259,8 @@ impl Hook {
         let behind = self.is_behind();
         let first = self.ledger.queue().first().is_some_and(|waiting| waiting.member == unit);
         if self.about_peer_relation() {
-            let leader = self.ledger.leader.clone().filter(|leader| Some(leader) == self.context.remote.as_ref());
+            let leader =
+                self.ledger.leader.clone().filter(|leader| Some(leader) == self.context.remote.as_ref());
             if let (Some(leader), true) = (leader, behind || first) {
                 if let View::Current(record) = self.look_at(&leader)? {
                     if record.unsettled() > self.record.heard() {

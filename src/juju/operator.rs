@@ -29,7 +29,12 @@ pub struct Overview {
 ///
 /// `Unavailable` if a hook tool fails, `Invalid` without a peer relation, `Corrupt` if the ledger
 /// cannot be read.
-pub fn show_locks(context: &Context, key: &str, relation: &str, tools: &mut dyn Tools) -> Result<Overview, Error> {
+pub fn show_locks(
+    context: &Context,
+    key: &str,
+    relation: &str,
+    tools: &mut dyn Tools,
+) -> Result<Overview, Error> {
     let keys = Keys::new(key);
     let (relation, ledger) = read_ledger(context, &keys, relation, tools)?;
     let mut views = Views::new();
@@ -91,7 +96,9 @@ pub fn release_lock(
     }
     // Asked before the ledger is read, so that it may be written.
     if !hook.is_leader()? {
-        return Err(Error::unavailable("only the leader can end a grant: run the action on APPLICATION/leader"));
+        return Err(Error::unavailable(
+            "only the leader can end a grant: run the action on APPLICATION/leader",
+        ));
     }
     hook.open(now)?;
     let void = hook.ledger.force_release(unit, lock, reason, now)?;

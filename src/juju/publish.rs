@@ -17,8 +17,12 @@ impl Hook {
     ///
     /// `Unavailable` if a hook tool fails.
     pub fn close(&mut self) -> Result<(), Error> {
-        let kept: BTreeSet<Token> =
-            self.held.iter().filter(|(lock, _)| self.record.keeps(lock)).filter_map(|(_, token)| *token).collect();
+        let kept: BTreeSet<Token> = self
+            .held
+            .iter()
+            .filter(|(lock, _)| self.record.keeps(lock))
+            .filter_map(|(_, token)| *token)
+            .collect();
         let released: Vec<(LockName, Option<Token>)> = self
             .held
             .iter()
@@ -38,7 +42,8 @@ impl Hook {
 
     /// Whether a lock that is kept is held under the turn of this one, which then has to stay.
     fn carries(&self, lock: &LockName, token: Option<Token>, kept: &BTreeSet<Token>) -> bool {
-        let own = |token| self.ledger.grants().iter().any(|grant| grant.token == token && &grant.lock == lock);
+        let own =
+            |token| self.ledger.grants().iter().any(|grant| grant.token == token && &grant.lock == lock);
         token.is_some_and(|token| kept.contains(&token) && own(token))
     }
 
@@ -95,7 +100,8 @@ impl Hook {
             if stored || self.held.contains_key(&lock) {
                 continue;
             }
-            let number = self.ledger_read.wake.as_ref().map_or(0, |wake| wake.number).max(self.record.answered()) + 1;
+            let number =
+                self.ledger_read.wake.as_ref().map_or(0, |wake| wake.number).max(self.record.answered()) + 1;
             let responder = self.peers()?.iter().find(|peer| **peer != unit).cloned();
             self.ledger.wake = responder.map(|member| Wake { member, number: number.max(token.0) });
             return Ok(());
@@ -117,7 +123,8 @@ impl Hook {
         let record = self.record.encode()?;
         // Members of charmhelpers' coordinator read this one, also after a downgrade of the charm.
         let legacy = encode_legacy(&self.record)?;
-        let values = [(self.keys.current.as_str(), record.as_str()), (self.keys.legacy.as_str(), legacy.as_str())];
+        let values =
+            [(self.keys.current.as_str(), record.as_str()), (self.keys.legacy.as_str(), legacy.as_str())];
         databag::write_unit(&mut *self.tools, relation, &values)
     }
 }

@@ -73,7 +73,8 @@ impl Processes {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| {
-                Error::unavailable(format!("hook tool {tool} cannot be started: is this a hook?")).caused_by(error)
+                Error::unavailable(format!("hook tool {tool} cannot be started: is this a hook?"))
+                    .caused_by(error)
             })?;
         let input = child.stdin.take();
         let work = async move {
@@ -104,11 +105,15 @@ pub(super) fn run(tools: &mut dyn Tools, arguments: &[&str], stdin: Option<&[u8]
 }
 
 /// Runs a tool that prints JSON; one that prints nothing has said `null`.
-pub(super) fn query<T: serde::de::DeserializeOwned>(tools: &mut dyn Tools, arguments: &[&str]) -> Result<T, Error> {
+pub(super) fn query<T: serde::de::DeserializeOwned>(
+    tools: &mut dyn Tools,
+    arguments: &[&str],
+) -> Result<T, Error> {
     let printed = run(tools, arguments, None)?;
     let text = if printed.iter().all(u8::is_ascii_whitespace) { b"null" } else { printed.as_slice() };
     serde_json::from_slice(text).map_err(|error| {
-        Error::unavailable(format!("hook tool {} printed no such JSON as it should", shown(arguments))).caused_by(error)
+        Error::unavailable(format!("hook tool {} printed no such JSON as it should", shown(arguments)))
+            .caused_by(error)
     })
 }
 
@@ -143,7 +148,8 @@ mod tests {
 
     #[test]
     fn a_failing_tool_is_named_with_its_complaint() {
-        let error = run(&mut processes(10_000), &["sh", "-c", "echo not the leader >&2; exit 1"], None).unwrap_err();
+        let error =
+            run(&mut processes(10_000), &["sh", "-c", "echo not the leader >&2; exit 1"], None).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("sh -c") && text.contains("not the leader") && text.contains('1'), "{text}");
     }
@@ -163,6 +169,9 @@ mod tests {
     #[test]
     fn input_reaches_the_tool() {
         let large = vec![b'x'; 1 << 20];
-        assert_eq!(run(&mut processes(10_000), &["wc", "-c"], Some(&large)).unwrap().trim_ascii(), b"1048576");
+        assert_eq!(
+            run(&mut processes(10_000), &["wc", "-c"], Some(&large)).unwrap().trim_ascii(),
+            b"1048576"
+        );
     }
 }

@@ -32,7 +32,9 @@ impl Ledger {
     ///
     /// The first kind was given by a legacy leader, or by a leader of ours whose hook then failed.
     pub fn import(&mut self, settings: &LegacyGrants, views: &Views, rules: &Rules) {
-        let stands = |grant: &Grant| settings.get(&grant.member).is_some_and(|locks| locks.get(&grant.lock) == Some(&grant.at));
+        let stands = |grant: &Grant| {
+            settings.get(&grant.member).is_some_and(|locks| locks.get(&grant.lock) == Some(&grant.at))
+        };
         let is_legacy = |member: &Member| matches!(views.get(member), Some(View::Legacy(_)));
         self.grants.retain(|grant| !is_legacy(&grant.member) || stands(grant));
         for (member, locks) in settings {
@@ -44,14 +46,19 @@ impl Ledger {
 
     fn import_one(&mut self, member: &Member, lock: &LockName, at: &str, views: &Views, rules: &Rules) {
         let known = |grant: &Grant| &grant.member == member && &grant.lock == lock && grant.at == at;
-        let void = self.forced.iter().any(|forced| &forced.member == member && &forced.lock == lock && forced.at == at);
+        let void = self
+            .forced
+            .iter()
+            .any(|forced| &forced.member == member && &forced.lock == lock && forced.at == at);
         if void || self.grants.iter().any(known) {
             return;
         }
         let number = match views.get(member) {
-            Some(View::Current(record)) => {
-                record.requests().get(lock).filter(|request| request.at == at).map_or(0, |request| request.number)
-            }
+            Some(View::Current(record)) => record
+                .requests()
+                .get(lock)
+                .filter(|request| request.at == at)
+                .map_or(0, |request| request.number),
             _ => 0,
         };
         let mut grant = Grant {
@@ -78,7 +85,8 @@ impl Ledger {
 ///
 /// `Corrupt` if they cannot be written, which no grants bring about.
 pub fn encode_grants(grants: &LegacyGrants) -> Result<String, Error> {
-    serde_json::to_string(grants).map_err(|error| Error::corrupt("the grants cannot be written").caused_by(error))
+    serde_json::to_string(grants)
+        .map_err(|error| Error::corrupt("the grants cannot be written").caused_by(error))
 }
 
 /// Reads grants as a legacy leader wrote them. Empty entries, which it never cleans up, are left out.
@@ -87,8 +95,9 @@ pub fn encode_grants(grants: &LegacyGrants) -> Result<String, Error> {
 ///
 /// `Corrupt` for anything but such grants.
 pub fn decode_grants(raw: &str) -> Result<LegacyGrants, Error> {
-    let mut grants: LegacyGrants = serde_json::from_str(raw)
-        .map_err(|error| Error::corrupt("the grants in the leader settings cannot be read").caused_by(error))?;
+    let mut grants: LegacyGrants = serde_json::from_str(raw).map_err(|error| {
+        Error::corrupt("the grants in the leader settings cannot be read").caused_by(error)
+    })?;
     grants.retain(|_, locks| !locks.is_empty());
     Ok(grants)
 }

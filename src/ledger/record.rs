@@ -103,10 +103,13 @@ impl Record {
     /// `Corrupt` for anything but a record of this format within the limits of size and number.
     pub fn decode(raw: &str) -> Result<Self, Error> {
         if raw.len() > LONGEST_RECORD {
-            return Err(Error::corrupt(format!("record of {} bytes, {LONGEST_RECORD} are allowed", raw.len())));
+            return Err(Error::corrupt(format!(
+                "record of {} bytes, {LONGEST_RECORD} are allowed",
+                raw.len()
+            )));
         }
-        let record: Self =
-            serde_json::from_str(raw).map_err(|error| Error::corrupt("record cannot be read").caused_by(error))?;
+        let record: Self = serde_json::from_str(raw)
+            .map_err(|error| Error::corrupt("record cannot be read").caused_by(error))?;
         record.check()?;
         Ok(record)
     }
@@ -118,10 +121,16 @@ impl Record {
                 self.version
             )));
         }
-        if [self.requests.len(), self.released.len(), self.kept.len()].iter().any(|count| *count > MOST_REQUESTS) {
+        if [self.requests.len(), self.released.len(), self.kept.len()]
+            .iter()
+            .any(|count| *count > MOST_REQUESTS)
+        {
             return Err(Error::corrupt(format!("record has over {MOST_REQUESTS} locks")));
         }
-        if [self.sequence, self.unsettled, self.answered, self.heard].iter().any(|number| *number > LARGEST_NUMBER) {
+        if [self.sequence, self.unsettled, self.answered, self.heard]
+            .iter()
+            .any(|number| *number > LARGEST_NUMBER)
+        {
             return Err(Error::corrupt("record has a number that counting does not reach"));
         }
         if self.requests.values().any(|request| request.number == 0 || request.number > self.sequence) {
@@ -302,7 +311,9 @@ mod tests {
         let lock = LockName::new("restart").unwrap();
         let mut record = Record::default();
         let mut times = Vec::new();
-        for now in ["2026-01-01 00:00:05.000000Z", "2026-01-01 00:00:05.000000Z", "2025-06-01 00:00:00.000000Z"] {
+        for now in
+            ["2026-01-01 00:00:05.000000Z", "2026-01-01 00:00:05.000000Z", "2025-06-01 00:00:00.000000Z"]
+        {
             times.push(record.request(&lock, now).at.clone());
             record.release(&lock, None, Outcome::Ok);
         }
@@ -311,7 +322,8 @@ mod tests {
 
     #[test]
     fn records_of_bad_members_are_refused() {
-        let deep = format!("{{\"version\":1,\"sequence\":1,\"x\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        let deep =
+            format!("{{\"version\":1,\"sequence\":1,\"x\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
         let many = (0..300)
             .map(|number| format!("\"l{number}\":{{\"request\":1,\"at\":\"\"}}"))
             .collect::<Vec<_>>()

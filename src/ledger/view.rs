@@ -48,7 +48,9 @@ impl View {
     /// The outstanding requests.
     pub(super) fn requests(&self) -> Vec<(&LockName, Request)> {
         match self {
-            Self::Current(record) => record.requests.iter().map(|(lock, request)| (lock, request.clone())).collect(),
+            Self::Current(record) => {
+                record.requests.iter().map(|(lock, request)| (lock, request.clone())).collect()
+            }
             Self::Legacy(requests) => {
                 requests.iter().map(|(lock, at)| (lock, Request { number: 0, at: at.clone() })).collect()
             }
@@ -135,8 +137,8 @@ pub fn decode_legacy(raw: &str) -> Result<BTreeMap<LockName, String>, Error> {
     if raw.len() > LONGEST_LEGACY {
         return Err(Error::corrupt(format!("requests of {} bytes, {LONGEST_LEGACY} are allowed", raw.len())));
     }
-    let requests: BTreeMap<LockName, String> =
-        serde_json::from_str(raw).map_err(|error| Error::corrupt("requests cannot be read").caused_by(error))?;
+    let requests: BTreeMap<LockName, String> = serde_json::from_str(raw)
+        .map_err(|error| Error::corrupt("requests cannot be read").caused_by(error))?;
     if requests.len() > MOST_LEGACY {
         return Err(Error::corrupt(format!("requests for over {MOST_LEGACY} locks")));
     }

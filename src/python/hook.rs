@@ -19,7 +19,11 @@ type Times = BTreeMap<String, BTreeMap<String, String>>;
 pub(super) struct Hook(pub(super) Mutex<Step>);
 
 impl Hook {
-    fn step<T: Send>(&self, py: Python<'_>, act: impl FnOnce(&mut Step) -> Result<T, Error> + Send) -> PyResult<T> {
+    fn step<T: Send>(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&mut Step) -> Result<T, Error> + Send,
+    ) -> PyResult<T> {
         Ok(py.detach(|| act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner)))?)
     }
 
@@ -105,7 +109,9 @@ impl Hook {
     }
 
     fn held(&self) -> BTreeMap<String, Option<u64>> {
-        self.see(|step| step.held().iter().map(|(lock, token)| (lock.to_string(), token.map(|token| token.0))).collect())
+        self.see(|step| {
+            step.held().iter().map(|(lock, token)| (lock.to_string(), token.map(|token| token.0))).collect()
+        })
     }
 
     fn requests(&self) -> Times {
@@ -151,7 +157,8 @@ impl Hook {
 
     fn waiting(&self) -> Vec<(String, String)> {
         self.see(|step| {
-            let row = |waiting: &crate::ledger::Waiting| (waiting.lock.to_string(), waiting.member.to_string());
+            let row =
+                |waiting: &crate::ledger::Waiting| (waiting.lock.to_string(), waiting.member.to_string());
             step.ledger_mut().waiting().iter().map(row).collect()
         })
     }
@@ -193,7 +200,9 @@ pub(super) fn parse_rules(text: &str) -> Result<Rules, Error> {
         "custom" => Ok(Rules::Custom),
         _ => match text.strip_prefix("at most ") {
             Some(limit) => Ok(Rules::AtMost(Limit::parse(limit)?)),
-            None => Err(Error::invalid(format!("rules {text:?} are unknown: use simple, serial, or at most N or N%"))),
+            None => Err(Error::invalid(format!(
+                "rules {text:?} are unknown: use simple, serial, or at most N or N%"
+            ))),
         },
     }
 }

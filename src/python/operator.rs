@@ -27,7 +27,8 @@ pub(super) fn release_lock(
     tools: Option<Py<PyAny>>,
 ) -> PyResult<Vec<u64>> {
     let context = Context::read(|name| environment.get(name).cloned())?;
-    let options = Options { key, relation, rules: parse_rules(rules)?, announce: true, legacy_file: String::new() };
+    let options =
+        Options { key, relation, rules: parse_rules(rules)?, announce: true, legacy_file: String::new() };
     let (member, lock) = (Member::new(unit)?, LockName::new(lock)?);
     let tools = tools::tools(tools, 120.0)?;
     Ok(py.detach(|| {
@@ -59,12 +60,15 @@ pub(super) fn show_locks<'py>(
     };
     let mut grants = Vec::new();
     for (lock, member, token, at, waits_for) in overview.grants {
-        let row = rows(&["lock", "unit", "since", "waits_for"], vec![
-            Some(lock.to_string()),
-            Some(member.to_string()),
-            Some(at),
-            waits_for.map(|member| member.to_string()),
-        ])?;
+        let row = rows(
+            &["lock", "unit", "since", "waits_for"],
+            vec![
+                Some(lock.to_string()),
+                Some(member.to_string()),
+                Some(at),
+                waits_for.map(|member| member.to_string()),
+            ],
+        )?;
         row.set_item("token", token)?;
         grants.push(row);
     }

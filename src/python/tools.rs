@@ -29,10 +29,10 @@ pub(super) fn tools(callable: Option<Py<PyAny>>, seconds: f64) -> PyResult<Box<d
     if let Some(callable) = callable {
         return Ok(Box::new(Callable(callable)));
     }
-    let time_limit = Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|limit| !limit.is_zero())
-        .ok_or_else(|| Error::invalid(format!("time limit of {seconds} s for hook tools: use a positive number")))?;
+    let time_limit =
+        Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero()).ok_or_else(|| {
+            Error::invalid(format!("time limit of {seconds} s for hook tools: use a positive number"))
+        })?;
     Ok(Box::new(Processes { time_limit, ..Processes::default() }))
 }
 
@@ -40,12 +40,16 @@ pub(super) fn tools(callable: Option<Py<PyAny>>, seconds: f64) -> PyResult<Box<d
 pub(super) fn monotonic(callable: Option<Py<PyAny>>) -> Box<dyn Fn() -> Duration + Send + Sync> {
     match callable {
         None => {
+            #[allow(clippy::disallowed_methods)] // the one place where a clock is made
             let start = Instant::now();
             Box::new(move || start.elapsed())
         }
         Some(callable) => Box::new(move || {
             let seconds = Python::attach(|py| callable.call0(py)?.extract::<f64>(py));
-            seconds.ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(Duration::MAX)
+            seconds
+                .ok()
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+                .unwrap_or(Duration::MAX)
         }),
     }
 }

@@ -40,7 +40,7 @@ class Work:
         )
 
 
-class OldSimple(theirs.BaseCoordinator):
+class OldSimple(theirs.BaseCoordinator):  # type: ignore[misc]
     """What the older reactive layer ran: one unit at a time, settled once more at the end."""
 
     def default_grant(self, lock: str, unit: str, granted: set[str], queue: list[str]) -> bool:
@@ -55,7 +55,7 @@ class OldSimple(theirs.BaseCoordinator):
         super()._save_state()
 
 
-class OldSerial(theirs.Serial):
+class OldSerial(theirs.Serial):  # type: ignore[misc]
     def msg(self, msg: str) -> None:
         pass
 
@@ -63,14 +63,12 @@ class OldSerial(theirs.Serial):
 def our_charm(kind: type = juju.SimpleCoordinator, **options: Any) -> FunctionCharm:
     """A charm with a coordinator of this package."""
     charm = charmhelpers_world(rolling(lambda: kind(peer_relation_name="coordinator"), **options))
-    worlds: dict[int, tuple[dict[str, Any], dict[type, Any]]] = {}
 
     def enter(hook: Hook) -> None:
         assert charm.enter is not None
         charm.enter(hook)
-        options, instances = worlds.setdefault(id(hook), (simulated(hook), {}))
-        framework.simulation = options
-        juju.Singleton._instances = instances
+        framework.simulation = hook.local.setdefault("simulation", simulated(hook))
+        juju.Singleton._instances = hook.local.setdefault("instances", {})
 
     def leave(hook: Hook) -> None:
         assert charm.leave is not None
