@@ -86,6 +86,7 @@ class Engine:
         """As leader, take in the news of this hook and give out grants. Else do next to nothing."""
         hook = self._opened()
         hook.handle()
+        self._look()
         self._tell_news()
         self._decide()
         self._look()
