@@ -81,11 +81,16 @@ impl Hook {
         for peer in &peers {
             self.fold(peer, fresh == Some(peer))?;
         }
-        if let Some(settings) = self.settings.clone() {
-            let rules = self.options.rules;
-            self.ledger.import(&settings, &self.views, &rules);
+        let Some(mut settings) = self.settings.clone() else { return self.drop_departed() };
+        // What stands there of a unit that is gone has ended, and was perhaps heard of long ago.
+        let known = self.ledger.members().chain(settings.keys()).cloned().collect();
+        for member in self.departed(known)? {
+            settings.remove(&member);
+            self.forget(&member);
         }
-        self.drop_departed()
+        let rules = self.options.rules;
+        self.ledger.import(&settings, &self.views, &rules);
+        Ok(())
     }
 
     fn follow(&mut self, fresh: Option<&Member>) -> Result<(), Error> {
@@ -137,27 +142,26 @@ impl Hook {
         self.views.remove(member);
     }
 
-    /// Drops members that are gone. One that is only missing among the peers has perhaps not joined
-    /// this unit's view yet, so that the model is asked whether it exists.
+    /// Drops members of the ledger that are gone.
     fn drop_departed(&mut self) -> Result<(), Error> {
-        let peers = self.peers()?.clone();
-        let unit = self.context.unit.clone();
-        let missing: BTreeSet<Member> = self
-            .ledger
-            .members()
-            .filter(|member| **member != unit && !peers.contains(member))
-            .cloned()
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let goal: GoalState = query(&mut *self.tools, &["goal-state", "--format=json"])?;
-        for member in missing {
-            if !goal.units.contains_key(member.as_str()) {
-                self.forget(&member);
-            }
+        let known = self.ledger.members().cloned().collect();
+        for member in self.departed(known)? {
+            self.forget(&member);
         }
         Ok(())
+    }
+
+    /// Those of `members` that are gone. One that is only missing among the peers has perhaps not
+    /// joined this unit's view yet, so that the model is asked whether it exists.
+    fn departed(&mut self, mut members: BTreeSet<Member>) -> Result<BTreeSet<Member>, Error> {
+        let peers = self.peers()?.clone();
+        members.retain(|member| *member != self.context.unit && !peers.contains(member));
+        if members.is_empty() {
+            return Ok(members);
+        }
+        let goal: GoalState = query(&mut *self.tools, &["goal-state", "--format=json"])?;
+        members.retain(|member| !goal.units.contains_key(member.as_str()));
+        Ok(members)
     }
 
     /// Takes up this unit's own record and gives out what the rules allow.
