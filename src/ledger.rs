@@ -196,6 +196,11 @@ impl Ledger {
         &self.grants
     }
 
+    /// The largest token given so far.
+    pub fn last_token(&self) -> Token {
+        self.last_token
+    }
+
     /// The requests that wait for a grant, first come first.
     pub fn queue(&self) -> &[Waiting] {
         &self.queue
@@ -240,8 +245,7 @@ impl Ledger {
             View::Silent => return Vec::new(),
             View::Quarantined(reason) => {
                 self.quarantined.insert(member.clone(), reason.clone());
-                self.queue.retain(|waiting| &waiting.member != member);
-                self.arrivals.retain(|waiting| &waiting.member != member);
+                self.withdraw(member);
                 return Vec::new();
             }
             View::Current(_) | View::Legacy(_) => {
@@ -258,10 +262,24 @@ impl Ledger {
         ended
     }
 
-    /// Removes a member that has left the scope, and returns the grants that end with it.
-    pub fn remove(&mut self, member: &Member) -> Vec<Ended> {
+    /// Ends the grants of `member` that were `witnessed` to have ended: their locks, with the times
+    /// of the granted requests.
+    pub fn end_witnessed(&mut self, member: &Member, witnessed: &BTreeMap<LockName, String>) -> Vec<Ended> {
+        let over = |grant: &Grant| &grant.member == member && witnessed.get(&grant.lock) == Some(&grant.at);
+        let (ended, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.grants).into_iter().partition(over);
+        self.grants = kept;
+        ended.into_iter().map(|grant| Ended { grant, outcome: Outcome::Ok }).collect()
+    }
+
+    /// Drops what `member` waits for, but none of its grants.
+    pub fn withdraw(&mut self, member: &Member) {
         self.queue.retain(|waiting| &waiting.member != member);
         self.arrivals.retain(|waiting| &waiting.member != member);
+    }
+
+    /// Removes a member that has left the scope, and returns the grants that end with it.
+    pub fn remove(&mut self, member: &Member) -> Vec<Ended> {
+        self.withdraw(member);
         self.quarantined.remove(member);
         if self.wake.as_ref().is_some_and(|wake| &wake.member == member) {
             self.wake = None;

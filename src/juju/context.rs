@@ -52,6 +52,11 @@ impl Context {
         })
     }
 
+    /// Whether this unit is being removed and runs its last hooks.
+    pub fn is_leaving(&self) -> bool {
+        self.departing.as_ref() == Some(&self.unit)
+    }
+
     /// The application of this unit.
     pub fn application(&self) -> &str {
         self.unit.as_str().rsplit_once('/').map_or(self.unit.as_str(), |(application, _)| application)

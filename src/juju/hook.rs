@@ -148,6 +148,9 @@ impl Hook {
         }
         self.read_record();
         self.renew_void_requests();
+        if self.context.is_leaving() {
+            self.withdraw_all();
+        }
         self.refresh()
     }
 
@@ -307,6 +310,17 @@ impl Hook {
         self.show_own();
     }
 
+    /// A unit that is being removed takes no more turns, and says so to those behind it.
+    fn withdraw_all(&mut self) {
+        let locks: Vec<LockName> = self.record.requests().keys().cloned().collect();
+        for lock in locks {
+            if !self.record.keeps(&lock) {
+                self.record.release(&lock, None, Outcome::Ok);
+            }
+        }
+        self.show_own();
+    }
+
     /// Makes this unit's own record part of the views.
     pub(super) fn show_own(&mut self) {
         self.views.insert(self.context.unit.clone(), View::Current(self.record.clone()));
@@ -371,10 +385,15 @@ impl Hook {
 
     /// Asks for `lock` and returns whether it is held now. Never waits.
     ///
+    /// A unit in its last hooks asks for nothing: no leader hears it any more.
+    ///
     /// # Errors
     ///
     /// `Unavailable` if a hook tool fails.
     pub fn acquire(&mut self, lock: &LockName, now: &str) -> Result<bool, Error> {
+        if self.context.is_leaving() {
+            return Ok(self.held.contains_key(lock));
+        }
         self.record.request(lock, now);
         self.show_own();
         if self.relation.is_none() {

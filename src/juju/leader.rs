@@ -18,6 +18,7 @@ impl Hook {
     ///
     /// `Unavailable` if a hook tool fails.
     pub fn handle(&mut self) -> Result<(), Error> {
+        self.witness()?;
         if self.may_decide() {
             self.take_over_or_follow()?;
             self.lead()?;
@@ -82,6 +83,11 @@ impl Hook {
             self.fold(peer, fresh == Some(peer))?;
         }
         let Some(mut settings) = self.settings.clone() else { return self.drop_departed() };
+        for (peer, locks) in &mut settings {
+            if let Some(ended) = self.local.ended.get(peer) {
+                locks.retain(|lock, at| ended.get(lock) != Some(at));
+            }
+        }
         // What stands there of a unit that is gone has ended, and was perhaps heard of long ago.
         let known = self.ledger.members().chain(settings.keys()).cloned().collect();
         for member in self.departed(known)? {
@@ -120,25 +126,55 @@ impl Hook {
         let view = self.look_at(peer)?;
         let ended = self.ledger.fold(peer, &view, fresh);
         self.news.ended.extend(ended);
+        if let Some(witnessed) = self.local.ended.get(peer) {
+            let ended = self.ledger.end_witnessed(peer, witnessed);
+            self.news.ended.extend(ended);
+        }
+        Ok(())
+    }
+
+    /// Notes which grants of a member of charmhelpers' coordinator this hook shows to have ended.
+    ///
+    /// The data of such members has no numbers. Only in the hook about its change is it certainly
+    /// newer than the grants that were read before it, and whoever leads later has no such hook.
+    fn witness(&mut self) -> Result<(), Error> {
+        let about = self.context.remote.clone().filter(|_| self.about_peer_relation());
+        let Some(peer) = about.filter(|_| self.settings.is_some() || self.ledger.legacy) else {
+            return Ok(());
+        };
+        let departed = self.context.hook.ends_with("-relation-departed");
+        let View::Legacy(requests) = (if departed { View::Silent } else { self.look_at(&peer)? }) else {
+            return Ok(());
+        };
+        let in_settings = self.settings.iter().filter_map(|settings| settings.get(&peer)).flatten();
+        let in_ledger = self.ledger.grants().iter().filter(|grant| grant.member == peer);
+        let granted = in_settings.chain(in_ledger.map(|grant| (&grant.lock, &grant.at)));
+        for (lock, at) in granted.filter(|(lock, at)| requests.get(*lock) != Some(at)) {
+            let of_peer = self.local.ended.entry(peer.clone()).or_default();
+            of_peer.insert(lock.clone(), at.clone());
+        }
         Ok(())
     }
 
     /// A departed hook for `remote`. A unit that leaves itself gets one for each of the others.
     fn depart(&mut self, remote: &Member) -> Result<(), Error> {
-        match &self.context.departing {
-            Some(departing) if departing == remote => {
-                self.forget(&remote.clone());
-                Ok(())
-            }
-            Some(_) => Ok(()),
-            None => self.drop_departed(),
+        if self.context.is_leaving() {
+            return Ok(());
         }
+        self.local.current_peers.remove(remote);
+        self.drop_departed()?;
+        if self.ledger.concerns(remote) {
+            // It still holds, and its release will make no hook here any more.
+            self.call_peer()?;
+        }
+        Ok(())
     }
 
     fn forget(&mut self, member: &Member) {
         let ended = self.ledger.remove(member);
         self.news.ended.extend(ended);
         self.local.current_peers.remove(member);
+        self.local.ended.remove(member);
         self.views.remove(member);
     }
 
@@ -151,8 +187,12 @@ impl Hook {
         Ok(())
     }
 
-    /// Those of `members` that are gone. One that is only missing among the peers has perhaps not
-    /// joined this unit's view yet, so that the model is asked whether it exists.
+    /// Those of `members` that are gone.
+    ///
+    /// A member is not gone because it is missing among the peers: perhaps it has not joined this
+    /// unit's view yet. And a unit that is being removed departs at once, in the middle of the work
+    /// that it may be doing. So the model is asked whether it exists, and if so, its own data counts,
+    /// which the agent keeps no old copy of for units that are no peers.
     fn departed(&mut self, mut members: BTreeSet<Member>) -> Result<BTreeSet<Member>, Error> {
         let peers = self.peers()?.clone();
         members.retain(|member| *member != self.context.unit && !peers.contains(member));
@@ -160,8 +200,13 @@ impl Hook {
             return Ok(members);
         }
         let goal: GoalState = query(&mut *self.tools, &["goal-state", "--format=json"])?;
-        members.retain(|member| !goal.units.contains_key(member.as_str()));
-        Ok(members)
+        let (leaving, gone) = members.into_iter().partition(|member| goal.units.contains_key(member.as_str()));
+        let leaving: BTreeSet<Member> = leaving;
+        for member in &leaving {
+            self.fold(member, true)?;
+            self.ledger.withdraw(member);
+        }
+        Ok(gone)
     }
 
     /// Takes up this unit's own record and gives out what the rules allow.

@@ -1,9 +1,9 @@
 //! What a unit keeps in its charm's directory.
 //!
-//! Nothing here is needed for safety. It saves hook tools, and it holds requests for as long as
-//! there is no peer relation to publish them on.
+//! Nothing here is needed for safety. It saves hook tools, it holds requests for as long as there is
+//! no peer relation to publish them on, and it remembers what only one hook shows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::ledger::Record;
-use crate::model::Member;
+use crate::model::{LockName, Member};
 
 /// The content of the local file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,10 @@ pub(super) struct Local {
     /// As leader: the peers that were seen to run this version of the coordinator.
     #[serde(default)]
     pub(super) current_peers: BTreeSet<Member>,
+    /// The latest grants of charmhelpers' members that this unit saw to have ended, with the times
+    /// of their requests.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) ended: BTreeMap<Member, BTreeMap<LockName, String>>,
     /// This unit's record, while there is no relation.
     #[serde(default)]
     pub(super) record: Option<Record>,

@@ -92,7 +92,6 @@ impl Hook {
 
     /// A grant of its own wakes no leader, so that a peer is asked to change its record.
     fn call_for_own_hook(&mut self) -> Result<(), Error> {
-        let unit = self.context.unit.clone();
         let locks: Vec<LockName> = self.record.requests().keys().cloned().collect();
         for lock in locks {
             let Standing::Holds(token) = self.stand(&lock)? else { continue };
@@ -100,12 +99,18 @@ impl Hook {
             if stored || self.held.contains_key(&lock) {
                 continue;
             }
-            let number =
-                self.ledger_read.wake.as_ref().map_or(0, |wake| wake.number).max(self.record.answered()) + 1;
-            let responder = self.peers()?.iter().find(|peer| **peer != unit).cloned();
-            self.ledger.wake = responder.map(|member| Wake { member, number: number.max(token.0) });
-            return Ok(());
+            return self.call_peer();
         }
+        Ok(())
+    }
+
+    /// Asks a peer to change its record, which brings about a hook here.
+    pub(super) fn call_peer(&mut self) -> Result<(), Error> {
+        let last = self.ledger_read.wake.as_ref().map_or(0, |wake| wake.number);
+        // A number that no member has answered before, also when an earlier ledger was lost.
+        let number = last.max(self.record.answered()).max(self.ledger.last_token().0) + 1;
+        let responder = self.peers()?.first().cloned();
+        self.ledger.wake = responder.map(|member| Wake { member, number });
         Ok(())
     }
 
