@@ -11,6 +11,7 @@ mod leader;
 mod local;
 mod operator;
 mod publish;
+mod settings;
 mod tools;
 
 pub use context::Context;

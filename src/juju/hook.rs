@@ -8,7 +8,7 @@ use super::databag::{self, Bag, Keys};
 use super::local::{self, Local};
 use super::tools::{Tools, query};
 use crate::error::{Error, ErrorKind};
-use crate::ledger::legacy::{LegacyGrants, decode_grants};
+use crate::ledger::legacy::LegacyGrants;
 use crate::ledger::{Ended, Ledger, Record, Standing, View, Views, decode_legacy};
 use crate::model::{LockName, Member, Outcome, Token};
 use crate::rules::Rules;
@@ -68,6 +68,10 @@ pub struct Hook {
     pub(super) ledger_stored: bool,
     pub(super) views: Views,
     pub(super) settings: Option<LegacyGrants>,
+    /// Whether a leader of ours was the last to write them.
+    pub(super) settings_ours: bool,
+    /// Whether this hook, as leader, has taken over what stands there.
+    pub(super) settings_imported: bool,
     pub(super) peers: Option<BTreeSet<Member>>,
     /// When the ledger was about to be read.
     pub(super) opened: Duration,
@@ -117,6 +121,8 @@ impl Hook {
             ledger_stored: false,
             views: Views::new(),
             settings: None,
+            settings_ours: false,
+            settings_imported: false,
             peers: None,
             opened: Duration::ZERO,
             leads: None,
@@ -226,19 +232,6 @@ impl Hook {
         let news_there = matches!(self.context.hook.as_str(), "leader-elected" | "leader-settings-changed");
         if !self.ledger_stored || self.ledger.legacy || news_there {
             self.read_settings()?;
-        }
-        Ok(())
-    }
-
-    /// Reads the grants in the leader settings, where Juju has such.
-    pub(super) fn read_settings(&mut self) -> Result<(), Error> {
-        if self.context.leader_settings && self.settings.is_none() {
-            let raw: Option<String> =
-                query(&mut *self.tools, &["leader-get", "--format=json", &self.keys.legacy])?;
-            self.settings = Some(match raw.filter(|raw| !raw.is_empty()) {
-                Some(raw) => decode_grants(&raw)?,
-                None => LegacyGrants::new(),
-            });
         }
         Ok(())
     }
@@ -475,33 +468,6 @@ impl Hook {
             match self.ledger.standing(&self.context.unit, lock, &self.views) {
                 Standing::Unknown(peer) => self.look_at(&peer)?,
                 known => return Ok(known),
-            };
-        }
-    }
-
-    /// Whether a leader that runs charmhelpers' coordinator has granted `lock` to this unit.
-    ///
-    /// Its grant counts only if nobody whom our ledger lists stands in the way: such a leader takes
-    /// locks back from holders when its view of them is old.
-    fn granted_by_legacy_leader(&mut self, lock: &LockName) -> Result<bool, Error> {
-        let unit = self.context.unit.clone();
-        let Some(request) = self.record.requests().get(lock).cloned() else { return Ok(false) };
-        let granted = self.settings.as_ref().and_then(|grants| grants.get(&unit)?.get(lock));
-        if granted != Some(&request.at) || self.leads.is_some_and(|(leads, _)| leads) {
-            return Ok(false);
-        }
-        let mut ledger = self.ledger.clone();
-        let mut settings = LegacyGrants::new();
-        settings.entry(unit.clone()).or_default().insert(lock.clone(), request.at);
-        ledger.import(
-            &settings,
-            &Views::from([(unit.clone(), self.views[&unit].clone())]),
-            &self.options.rules,
-        );
-        loop {
-            match ledger.standing(&unit, lock, &self.views) {
-                Standing::Unknown(peer) => self.look_at(&peer)?,
-                standing => return Ok(matches!(standing, Standing::Holds(_))),
             };
         }
     }

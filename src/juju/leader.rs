@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::hook::Hook;
 use super::tools::query;
 use crate::error::Error;
-use crate::ledger::legacy::encode_grants;
 use crate::ledger::{Record, View, Wake};
-use crate::model::{Member, Token};
+use crate::model::Member;
 use crate::rules::Rules;
 
 impl Hook {
@@ -77,22 +76,28 @@ impl Hook {
 
     /// The first hook as leader: looks at every peer once, and for grants outside of the ledger.
     fn take_over(&mut self, fresh: Option<&Member>) -> Result<(), Error> {
-        self.read_settings()?;
         let peers = self.peers()?.clone();
         for peer in &peers {
             self.fold(peer, fresh == Some(peer))?;
         }
-        let Some(mut settings) = self.settings.clone() else { return self.drop_departed() };
+        self.drop_departed()?;
+        self.import_settings()
+    }
+
+    /// Takes over the grants in the leader settings. What stands there may be held: by the word of a
+    /// leader that runs charmhelpers' coordinator, or of one of ours whose hook then failed.
+    fn import_settings(&mut self) -> Result<(), Error> {
+        self.settings_imported = true;
+        self.read_settings()?;
+        let Some(mut settings) = self.settings.clone() else { return Ok(()) };
         for (peer, locks) in &mut settings {
             if let Some(ended) = self.local.ended.get(peer) {
                 locks.retain(|lock, at| ended.get(lock) != Some(at));
             }
         }
         // What stands there of a unit that is gone has ended, and was perhaps heard of long ago.
-        let known = self.ledger.members().chain(settings.keys()).cloned().collect();
-        for member in self.departed(known)? {
+        for member in self.departed(settings.keys().cloned().collect())? {
             settings.remove(&member);
-            self.forget(&member);
         }
         let rules = self.options.rules;
         self.ledger.import(&settings, &self.views, &rules);
@@ -200,7 +205,8 @@ impl Hook {
             return Ok(members);
         }
         let goal: GoalState = query(&mut *self.tools, &["goal-state", "--format=json"])?;
-        let (leaving, gone) = members.into_iter().partition(|member| goal.units.contains_key(member.as_str()));
+        let (leaving, gone) =
+            members.into_iter().partition(|member| goal.units.contains_key(member.as_str()));
         let leaving: BTreeSet<Member> = leaving;
         for member in &leaving {
             self.fold(member, true)?;
@@ -215,6 +221,9 @@ impl Hook {
         let own = self.views[&unit].clone();
         let ended = self.ledger.fold(&unit, &own, true);
         self.news.ended.extend(ended);
+        if self.ledger.legacy && self.context.leader_settings && !self.settings_imported {
+            self.import_settings()?;
+        }
         let rules = self.options.rules;
         if rules == Rules::Custom || self.ledger.waiting().is_empty() {
             return Ok(());
@@ -248,53 +257,6 @@ impl Hook {
         let all_current = peers.iter().all(|peer| self.local.current_peers.contains(peer));
         self.ledger.legacy &= !all_current;
         Ok(all_current)
-    }
-
-    /// Whether an own grant may be acted on already: every later leader must know of it.
-    ///
-    /// A grant that stands in the stored ledger is known. One of this very hook is not: if this unit
-    /// lost the leadership in the middle of its work, the next leader would grant the lock again. The
-    /// leader settings take effect at once and tell it. Where there are none, the unit waits for its
-    /// next hook, which it asks a peer to bring about.
-    pub(super) fn secure(&mut self, token: Token) -> Result<bool, Error> {
-        let stored = self.ledger_read.grants().iter().any(|grant| grant.token == token);
-        if stored || self.secured.contains(&token) || self.relation.is_none() || self.peers()?.is_empty() {
-            return Ok(true);
-        }
-        if !self.context.leader_settings || !self.write_settings()? {
-            return Ok(false);
-        }
-        self.secured.insert(token);
-        Ok(true)
-    }
-
-    /// Publishes the grants in effect in the leader settings; `false` if this unit does not lead.
-    pub(super) fn write_settings(&mut self) -> Result<bool, Error> {
-        self.read_settings()?;
-        let mut grants = self.ledger.legacy_grants();
-        let unit = &self.context.unit;
-        for grant in self.ledger.grants() {
-            // Own grants in effect may stand behind ended ones in the ledger. And what stood in the
-            // settings stays there for as long as the ledger has it.
-            let own = &grant.member == unit;
-            let stood =
-                self.settings.as_ref().and_then(|settings| settings.get(&grant.member)?.get(&grant.lock));
-            if own || stood == Some(&grant.at) {
-                grants.entry(grant.member.clone()).or_default().insert(grant.lock.clone(), grant.at.clone());
-            }
-        }
-        if self.settings.as_ref() == Some(&grants) {
-            return Ok(true);
-        }
-        let pair = format!("{}={}", self.keys.legacy, encode_grants(&grants)?);
-        let arguments = ["leader-set", pair.as_str()];
-        let output = self.tools.run(&arguments, None)?;
-        if output.code == 0 {
-            self.settings = Some(grants);
-            return Ok(true);
-        }
-        let leads: bool = query(&mut *self.tools, &["is-leader", "--format=json"])?;
-        if leads { Err(super::tools::failure(&arguments, &output)) } else { Ok(false) }
     }
 
     /// Changes this unit's record if the leader waits for that.

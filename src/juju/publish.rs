@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::databag;
 use super::hook::Hook;
 use super::local;
+use super::settings::Shown;
 use crate::error::Error;
 use crate::ledger::{Standing, Wake, encode_legacy};
 use crate::model::{LockName, Outcome, Token};
@@ -60,7 +61,7 @@ impl Hook {
             self.publish_record(&relation)?;
             if ledger_written && self.ledger.legacy && self.context.leader_settings {
                 // Last, for it takes effect at once: a failure before it leaves nothing half done.
-                self.write_settings()?;
+                self.write_settings(Shown::All)?;
             }
             self.local.record = None;
         } else {
