@@ -34,10 +34,6 @@ Holdings = dict[str, dict[str, str]]
 """By unit and lock, the time of the request."""
 
 
-class HookFailedError(Exception):
-    """Raised in a hook that is meant to fail."""
-
-
 @dataclass(frozen=True)
 class Hook:
     """One hook of one unit, and what the charm asks for in it."""
@@ -102,6 +98,10 @@ class World:
         """Databags as a unit remembers them where that is not as they are now."""
         self.not_joined: dict[str, set[str]] = {}
         """The units that a unit does not see yet."""
+        self.related = True
+        """Whether the peer relation is there."""
+        self.calls: list[list[str]] = []
+        """The hook tools that were run in the hook that ran last."""
         self.releases: list[tuple[str, str, str]] = []
         """What the leader heard of: unit, lock, and the time of the request."""
         self._directories: set[Path] = set()
@@ -110,10 +110,7 @@ class World:
 
     def run(self, hook: Hook, times: Sequence[dt.datetime] = ()) -> Seen:
         """Run a hook in which the unit asks for locks at the given times."""
-        with self._process(hook):
-            coordinator = self.coordinator = self.make()
-            coordinator.world = self
-            hookenv._run_atstart()
+        with self.hook(hook) as coordinator:
             at_start = self._held(coordinator)
             answers = []
             if not (hook.asks_only_idle and at_start and hook.unit != self.leader):
@@ -121,12 +118,20 @@ class World:
                     self.now = time
                     answers.append(bool(coordinator.acquire(lock)))
             at_end = self._held(coordinator)
-            if hook.fails:
-                return Seen(at_start, answers, at_end)
-            hookenv._run_atexit()
-            self.databags[hook.unit].update(self._pending)
-            self.application.update(self._pending_application)
         return Seen(at_start, answers, at_end)
+
+    @contextmanager
+    def hook(self, hook: Hook) -> Iterator[Any]:
+        """Run a hook with the body of the caller, who gets its coordinator."""
+        with self._process(hook):
+            coordinator = self.coordinator = self.make()
+            coordinator.world = self
+            hookenv._run_atstart()
+            yield coordinator
+            if not hook.fails:
+                hookenv._run_atexit()
+                self.databags[hook.unit].update(self._pending)
+                self.application.update(self._pending_application)
 
     def look(self, unit: str, rules: str) -> set[str]:
         """Return what `unit` of our coordinator would hold in a hook now, changing nothing."""
@@ -166,6 +171,7 @@ class World:
             self._directories.add(directory)
         environment = hook.environment(self.version, directory)
         self._pending, self._pending_application = {}, {}
+        self.calls = []
         os.environ = environment  # type: ignore[assignment]  # noqa: B003 - many times faster
         os.chdir(directory)
         hookenv.cache.clear()
@@ -184,12 +190,13 @@ class World:
 
     def answer(self, unit: str, argv: list[str], stdin: bytes | None) -> tuple[int, bytes, bytes]:
         """Do what a hook tool does, for `unit`."""
+        self.calls.append(argv)
         words = [word for word in argv[1:] if word != "--format=json"]
         tool = getattr(self, "_" + argv[0].replace("-", "_"))
         return tool(unit, words)  # type: ignore[no-any-return]
 
     def _relation_ids(self, unit: str, words: list[str]) -> tuple[int, bytes, bytes]:
-        return printed([RELATION])
+        return printed([RELATION] if self.related else [])
 
     def _relation_list(self, unit: str, words: list[str]) -> tuple[int, bytes, bytes]:
         hidden = {unit, *self.not_joined.get(unit, ())}
@@ -222,7 +229,8 @@ class World:
         return printed(unit == self.leader)
 
     def _leader_get(self, unit: str, words: list[str]) -> tuple[int, bytes, bytes]:
-        return printed(self.leader_settings.get(words[0]))
+        every = words[0] == "-"
+        return printed(self.leader_settings if every else self.leader_settings.get(words[0]))
 
     def _leader_set(self, unit: str, words: list[str]) -> tuple[int, bytes, bytes]:
         if unit != self.leader:
