@@ -192,6 +192,15 @@ impl Hook {
         Ok(())
     }
 
+    /// Whether the application has no other unit, not even one that this unit has yet to meet.
+    pub(super) fn is_alone(&mut self) -> Result<bool, Error> {
+        if !self.peers()?.is_empty() {
+            return Ok(false);
+        }
+        let goal: GoalState = query(&mut *self.tools, &["goal-state", "--format=json"])?;
+        Ok(goal.units.keys().all(|unit| unit == self.context.unit.as_str()))
+    }
+
     /// Those of `members` that are gone.
     ///
     /// A member is not gone because it is missing among the peers: perhaps it has not joined this

@@ -34,8 +34,13 @@ impl Hook {
         let text =
             |key: &str| all.get(key).and_then(serde_json::Value::as_str).filter(|text| !text.is_empty());
         let grants = text(&self.keys.legacy);
-        // A leader of ours writes its text twice. One of charmhelpers' knows only the first key.
-        self.settings_ours = grants == text(&self.keys.current);
+        // A leader of ours writes its text twice, with its last token. One of charmhelpers' knows only
+        // the first key.
+        let (token, copy) = text(&self.keys.current).and_then(|text| text.split_once(' ')).unzip();
+        self.settings_ours = grants == copy;
+        if let Some(token) = token.and_then(|token| token.parse().ok()) {
+            self.ledger.skip_tokens(Token(token));
+        }
         self.settings = Some(grants.map_or_else(|| Ok(LegacyGrants::new()), decode_grants)?);
         Ok(())
     }
@@ -63,7 +68,9 @@ impl Hook {
             return Ok(true);
         }
         let text = encode_grants(&grants)?;
-        let pairs = [format!("{}={text}", self.keys.legacy), format!("{}={text}", self.keys.current)];
+        let token = self.ledger.last_token();
+        let pairs =
+            [format!("{}={text}", self.keys.legacy), format!("{}={token} {text}", self.keys.current)];
         let arguments = ["leader-set", pairs[0].as_str(), pairs[1].as_str()];
         let output = self.tools.run(&arguments, None)?;
         if output.code == 0 {
@@ -80,13 +87,16 @@ impl Hook {
     /// A grant that stands in the stored ledger is known. One of this very hook is not: if this unit
     /// lost the leadership in the middle of its work, the next leader would grant the lock again. The
     /// leader settings take effect at once and tell it. Where there are none, the unit waits for its
-    /// next hook, which it asks a peer to bring about.
+    /// next hook, which it asks a peer to bring about; one that has no peers has nobody to tell.
     pub(super) fn secure(&mut self, token: Token) -> Result<bool, Error> {
         let stored = self.ledger_read.grants().iter().any(|grant| grant.token == token);
-        if stored || self.secured.contains(&token) || self.relation.is_none() || self.peers()?.is_empty() {
+        if stored || self.secured.contains(&token) || self.relation.is_none() {
             return Ok(true);
         }
-        if !self.context.leader_settings || !self.write_settings(Shown::OwnAndStored)? {
+        if !self.context.leader_settings {
+            return self.is_alone();
+        }
+        if !self.write_settings(Shown::OwnAndStored)? {
             return Ok(false);
         }
         self.secured.insert(token);
