@@ -201,6 +201,11 @@ impl Ledger {
         self.last_token
     }
 
+    /// Leaves out the tokens up to `token`, which a leader gave that could not write its ledger.
+    pub fn skip_tokens(&mut self, token: Token) {
+        self.last_token = self.last_token.max(token);
+    }
+
     /// The requests that wait for a grant, first come first.
     pub fn queue(&self) -> &[Waiting] {
         &self.queue

@@ -69,8 +69,7 @@ impl Hook {
         }
         let text = encode_grants(&grants)?;
         let token = self.ledger.last_token();
-        let pairs =
-            [format!("{}={text}", self.keys.legacy), format!("{}={token} {text}", self.keys.current)];
+        let pairs = [format!("{}={text}", self.keys.legacy), format!("{}={token} {text}", self.keys.current)];
         let arguments = ["leader-set", pairs[0].as_str(), pairs[1].as_str()];
         let output = self.tools.run(&arguments, None)?;
         if output.code == 0 {
