@@ -16,11 +16,11 @@ from typing import Any
 
 from charmhelpers import coordinator as theirs
 from charmhelpers.core import hookenv
-from simulated_juju import FunctionCharm, Hook
-from simulated_juju.charmhelpers_world import charmhelpers_world
 
 from coordinator import juju
 from coordinator.juju import framework
+from simulated_juju import FunctionCharm, Hook
+from simulated_juju.charmhelpers_world import charmhelpers_world
 
 PEERS = {"coordinator": "coordinator"}
 DONE = "restarted.json"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from coordinator import juju
 from rolling import PEERS, our_charm, restarted
 from simulated_juju import Application, Faults, Model, NotSettledError, WorkInterval
-
-from coordinator import juju
 
 VERSIONS = ("2.9.51", "3.6.0", "4.0.0")
 LAST_REVISION = 2
