@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from charmhelpers import coordinator as theirs
 from charmhelpers.core import hookenv
+
 from coordinator import _core, juju
 from coordinator.juju import framework
 from simulated_juju.charmhelpers_world import (
@@ -132,6 +133,29 @@ class World:
                 hookenv._run_atexit()
                 self.databags[hook.unit].update(self._pending)
                 self.application.update(self._pending_application)
+
+    def start(self) -> World:
+        """Let all units start, and the leader hear of each."""
+        for unit in self.units:
+            self.run(Hook(unit, "leader-elected" if unit == self.leader else "start"))
+            self.hear(unit)
+        return self
+
+    def ask(self, unit: str, *locks: str, at: float | None = None, fails: bool = False) -> Seen:
+        """Run a hook that asks for `locks`; `at` are seconds after a day, by the unit's clock."""
+        self.now += dt.timedelta(seconds=1)
+        time = self.now if at is None else START + dt.timedelta(days=1, seconds=at)
+        times = [time + dt.timedelta(microseconds=number) for number in range(len(locks))]
+        return self.run(Hook(unit, "config-changed", locks, fails=fails), times)
+
+    def hear(self, unit: str) -> Seen:
+        """Run the leader's hook about `unit`; for a leader itself, any hook."""
+        if unit == self.leader:
+            return self.idle(unit)
+        return self.run(Hook(self.leader, "coordinator-relation-changed", remote=unit))
+
+    def idle(self, unit: str) -> Seen:
+        return self.run(Hook(unit, "update-status"))
 
     def look(self, unit: str, rules: str) -> set[str]:
         """Return what `unit` of our coordinator would hold in a hook now, changing nothing."""
