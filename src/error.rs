@@ -45,11 +45,6 @@ impl Error {
         self.kind
     }
 
-    #[cfg(feature = "python")]
-    pub(crate) fn into_source(self) -> Option<Box<dyn StdError + Send + Sync>> {
-        self.source
-    }
-
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, message)
     }

@@ -1,6 +1,8 @@
 //! Errors as the Python classes that callers tell apart.
 
-use pyo3::PyErr;
+use std::error::Error as _;
+
+use pyo3::{PyErr, Python};
 
 use crate::error::{Error, ErrorKind};
 
@@ -13,7 +15,7 @@ impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         let kind = error.kind();
-        match error.into_python() {
+        match raised(&error) {
             // Raised by a caller's own callable: it goes through untouched.
             Some(raised) => raised,
             None => match kind {
@@ -26,8 +28,7 @@ impl From<Error> for PyErr {
     }
 }
 
-impl Error {
-    fn into_python(self) -> Option<PyErr> {
-        self.into_source()?.downcast::<PyErr>().ok().map(|raised| *raised)
-    }
+fn raised(error: &Error) -> Option<PyErr> {
+    let raised: &PyErr = error.source()?.downcast_ref()?;
+    Some(Python::attach(|py| raised.clone_ref(py)))
 }
