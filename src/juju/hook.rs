@@ -81,6 +81,10 @@ pub struct Hook {
     pub(super) held: BTreeMap<LockName, Option<Token>>,
     /// Own grants of this hook that are known to every future leader.
     pub(super) secured: BTreeSet<Token>,
+    /// Whether the handlers are through: what is granted from here on is for the next hook.
+    pub(super) closed: bool,
+    /// Whether this unit has left the relation already, in the last hooks before it is removed.
+    pub(super) detached: bool,
     pub(super) news: News,
 }
 
@@ -128,6 +132,8 @@ impl Hook {
             leads: None,
             held: BTreeMap::new(),
             secured: BTreeSet::new(),
+            closed: false,
+            detached: false,
             news: News::default(),
         }
     }
@@ -175,6 +181,9 @@ impl Hook {
     /// Whether this unit may decide as leader now: it was leader when it read the ledger, and the
     /// agent's word for that still holds.
     pub fn may_decide(&self) -> bool {
+        if self.detached {
+            return false;
+        }
         if self.relation.is_none() {
             // There is no ledger yet that could be old.
             return self.leads.is_some_and(|(leads, _)| leads);
@@ -198,10 +207,14 @@ impl Hook {
         let relations: Option<Vec<String>> =
             query(&mut *self.tools, &["relation-ids", "--format=json", &self.options.relation])?;
         match relations.unwrap_or_default().into_iter().min() {
-            Some(relation) => {
-                let bag = databag::read_unit(&mut *self.tools, &relation, &self.context.unit)?;
-                self.use_relation(relation, bag)
-            }
+            Some(relation) => match databag::read_unit(&mut *self.tools, &relation, &self.context.unit) {
+                Ok(bag) => self.use_relation(relation, bag),
+                Err(_) if matches!(self.context.hook.as_str(), "stop" | "remove") => {
+                    self.detached = true;
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
             None => Ok(()),
         }
     }
@@ -384,7 +397,7 @@ impl Hook {
     ///
     /// `Unavailable` if a hook tool fails.
     pub fn acquire(&mut self, lock: &LockName, now: &str) -> Result<bool, Error> {
-        if self.context.is_leaving() {
+        if self.context.is_leaving() || self.detached {
             return Ok(self.held.contains_key(lock));
         }
         self.record.request(lock, now);
@@ -443,6 +456,9 @@ impl Hook {
     ///
     /// `Unavailable` if a hook tool fails.
     pub fn refresh(&mut self) -> Result<(), Error> {
+        if self.closed {
+            return Ok(());
+        }
         let locks: Vec<LockName> = self.record.requests().keys().cloned().collect();
         for lock in locks {
             if self.held.contains_key(&lock) {

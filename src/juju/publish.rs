@@ -18,6 +18,7 @@ impl Hook {
     ///
     /// `Unavailable` if a hook tool fails.
     pub fn close(&mut self) -> Result<(), Error> {
+        self.closed = true;
         let kept: BTreeSet<Token> = self
             .held
             .iter()
@@ -56,6 +57,9 @@ impl Hook {
     ///
     /// `Unavailable` if a hook tool or the disk fails.
     pub fn publish(&mut self) -> Result<(), Error> {
+        if self.detached {
+            return Ok(());
+        }
         if let Some(relation) = self.relation.clone() {
             let ledger_written = self.publish_ledger(&relation)?;
             self.publish_record(&relation)?;

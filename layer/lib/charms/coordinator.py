@@ -129,6 +129,9 @@ def _check_options() -> None:
 def _configured_class() -> Any:
     path = str(options["class"])
     module_name, _, name = path.rpartition(".")
+    if not module_name and isinstance(globals().get(name), type):
+        # Charms of the older layer may name a class of this module by its name alone.
+        module_name = __name__
     if not module_name or not name:
         raise _wrong_option(
             "class",
