@@ -10,15 +10,14 @@ implicit_initialize_and_handle       initialize_and_handle_run_at_the_start_of_a
 initialize_enforces_juju_version     any version will do: the_version_comes_from_the_environment
 initialize                           initialize_*, finish_runs_at_the_end_of_a_hook
 acquire, acquire_leader              acquire_*, a_policy_is_asked_once_per_grant
-granted, requested                   granted_*, requested_*
+granted, requested                   granted_and_requested_are_about_this_unit
 request_timestamp                    the_time_of_a_request_is_utc_without_tzinfo
 handle_not_leader, grant_not_leader  only_a_leader_grants
 handle                               the_leader_takes_in_releases_and_requests
 grant                                policies_get_exactly_what_charmhelpers_gives_them
 released                             a_release_is_heard_of_by_the_leader
 require                              require_*
-msg                                  msg_*; the messages of a hook go out together
-name                                 the_class_names_itself_in_messages
+msg, name                            the_class_names_itself_in_messages_which_go_out_together
 load_state, load_peer_state          requests_and_grants_are_by_unit_and_lock
 emit_state                           messages_tell_what_happened; of what still waits nothing said
 save_state                           what_is_written_at_the_end_of_a_hook
