@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from charmhelpers import coordinator as theirs
+
 from coordinator import juju
 from fresh_juju import KEY, Holdings, Hook, Seen, World
 from rolling import OldSimple
@@ -34,12 +35,14 @@ class Hearing(Quiet):
 
 
 class TwoAtATime(Hearing):
-    """The policy of a charm: two units per lock, but the canary lock goes to one, lowest first."""
-
     def default_grant(
         self, lock: str, unit: str, granted: Collection[str], queue: Sequence[str]
     ) -> bool:
         return unit in queue[: max(0, 2 - len(granted))]
+
+
+class CanaryFirst(TwoAtATime):
+    """The policy of a charm: two units per lock, but the canary lock goes to one, lowest first."""
 
     def grant_canary(
         self, lock: str, unit: str, granted: Collection[str], queue: Sequence[str]
@@ -63,7 +66,11 @@ class OurHearingSimple(Hearing, juju.SimpleCoordinator):
     pass
 
 
-class OurTwo(TwoAtATime, juju.BaseCoordinator):
+class OurLimit(Hearing, juju.BaseCoordinator):
+    rules = "at most 2"
+
+
+class OurCanary(CanaryFirst, juju.BaseCoordinator):
     pass
 
 
@@ -71,7 +78,11 @@ class TheirSerial(Hearing, theirs.Serial):  # type: ignore[misc]
     pass
 
 
-class TheirTwo(TwoAtATime, theirs.BaseCoordinator):  # type: ignore[misc]
+class TheirLimit(TwoAtATime, theirs.BaseCoordinator):  # type: ignore[misc]
+    pass
+
+
+class TheirCanary(CanaryFirst, theirs.BaseCoordinator):  # type: ignore[misc]
     pass
 
 
@@ -92,13 +103,16 @@ class TheirSimple(Hearing, OldSimple):
         return dict(sorted(in_order.items(), key=lambda pair: next(iter(pair[1].values()), latest)))
 
 
+HEARING = " that hears of releases"
+
 KINDS: dict[str, tuple[type, type]] = {
     "serial": (OurSerial, TheirSerial),
-    "serial that hears of releases": (OurHearingSerial, TheirSerial),
+    f"serial{HEARING}": (OurHearingSerial, TheirSerial),
     "simple": (OurSimple, TheirSimple),
-    "simple that hears of releases": (OurHearingSimple, TheirSimple),
-    "custom": (OurTwo, TheirTwo),
-    "custom, adapted": (juju.adapt(TheirTwo), TheirTwo),
+    f"simple{HEARING}": (OurHearingSimple, TheirSimple),
+    "at most 2": (OurLimit, TheirLimit),
+    "custom": (OurCanary, TheirCanary),
+    "custom, adapted": (juju.adapt(TheirCanary), TheirCanary),
     "simple, adapted": (juju.adapt(TheirSimple), TheirSimple),
 }
 
@@ -116,7 +130,7 @@ class Pair:
         self.ours = World(names, maker(our_kind), directory / "ours")
         self.theirs = World(names, maker(their_kind), directory / "theirs")
         self.trace = trace
-        self.rules = "custom" if "adapted" in kind else kind.split()[0]
+        self.rules = "custom" if "adapted" in kind else kind.removesuffix(HEARING)
         self.hears = issubclass(our_kind, Hearing)
         self.only_idle = kind.startswith("simple") and "adapted" not in kind
         self.time = self.ours.now
@@ -133,8 +147,11 @@ class Pair:
 
     def step(self, hook: Hook) -> None:
         """Run a hook, have the leader hear of it, and compare where everybody stands."""
-        self.run(hook)
-        self.settle(hook.unit)
+        seen = self.run(hook)
+        if hook.unit != self.leader or seen.at_end:
+            self.settle(hook.unit)
+        # The leader has heard of everything, and holds nothing between hooks.
+        self.compare()
 
     def run(self, hook: Hook) -> Seen:
         hook = replace(hook, asks_only_idle=self.only_idle)
@@ -157,8 +174,6 @@ class Pair:
             hook = Hook(unit, "update-status")
         while self.run(hook).at_end:
             hook = Hook(self.leader, "update-status")
-        # So the leader, too, holds nothing between hooks.
-        self.compare()
 
     def compare(self) -> None:
         ours, old = self.our_holdings(), their_holdings(self.theirs)

@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import comparison
 import pytest
+
+import comparison
 from fresh_juju import Hook, swapped_globals
 
 BLOCKS = 6
-HISTORIES = 240
+HISTORIES = 210
 """In each block; with the kinds of coordinators that makes over 10,000."""
 
 
