@@ -11,6 +11,7 @@ mod leader;
 mod local;
 mod operator;
 mod publish;
+mod read;
 mod settings;
 mod tools;
 

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::context::Context;
-use super::databag::{self, Bag, Keys};
-use super::local::{self, Local};
+use super::databag::{Bag, Keys};
+use super::local::Local;
+use super::settings::Settings;
 use super::tools::{Tools, query};
 use crate::error::{Error, ErrorKind};
-use crate::ledger::legacy::LegacyGrants;
-use crate::ledger::{Ended, Ledger, Record, Standing, View, Views, decode_legacy};
+use crate::ledger::{Ended, Ledger, Record, Standing, Views};
 use crate::model::{LockName, Member, Outcome, Token};
 use crate::rules::Rules;
 
@@ -67,11 +67,8 @@ pub struct Hook {
     /// Whether there is a ledger yet.
     pub(super) ledger_stored: bool,
     pub(super) views: Views,
-    pub(super) settings: Option<LegacyGrants>,
-    /// Whether a leader of ours was the last to write them.
-    pub(super) settings_ours: bool,
-    /// Whether this hook, as leader, has taken over what stands there.
-    pub(super) settings_imported: bool,
+    /// The leader settings, once they were read.
+    pub(super) settings: Option<Settings>,
     pub(super) peers: Option<BTreeSet<Member>>,
     /// When the ledger was about to be read.
     pub(super) opened: Duration,
@@ -125,8 +122,6 @@ impl Hook {
             ledger_stored: false,
             views: Views::new(),
             settings: None,
-            settings_ours: false,
-            settings_imported: false,
             peers: None,
             opened: Duration::ZERO,
             leads: None,
@@ -136,46 +131,6 @@ impl Hook {
             detached: false,
             news: News::default(),
         }
-    }
-
-    /// Reads this unit's record and the ledger. `now` is this unit's wall clock,
-    /// `YYYY-mm-dd HH:MM:SS.ffffffZ`.
-    ///
-    /// # Errors
-    ///
-    /// `Unavailable` if a hook tool fails, `Corrupt` if the ledger cannot be read.
-    pub fn open(&mut self, now: &str) -> Result<(), Error> {
-        now.clone_into(&mut self.now);
-        let path = local::path(&self.context.directory, &self.options.key);
-        self.local_read = local::read(&path, &self.context.unit);
-        self.local = self.local_read.clone();
-        if self.asks_first() {
-            self.is_leader()?;
-        }
-        // The 30 s that the agent vouches for begin when it is asked.
-        self.opened = self.leads.map_or_else(&self.monotonic, |(_, asked)| asked);
-        self.find_relation()?;
-        if self.relation.is_some() {
-            self.read_ledger()?;
-        }
-        self.read_record();
-        self.renew_void_requests();
-        if self.context.is_leaving() {
-            self.withdraw_all();
-        }
-        self.refresh()
-    }
-
-    /// Whether the hook has to ask for the leadership, and before anything else.
-    ///
-    /// A leader may write only a ledger that it read while it was leader already: another leader may
-    /// have written since. A unit that becomes leader learns it in its leader-elected hook, which
-    /// runs before any other, and from then on it asks in each hook. So other units need not.
-    fn asks_first(&self) -> bool {
-        let unknown = self.local_read == local::empty(&self.context.unit);
-        unknown
-            || self.local.leads
-            || matches!(self.context.hook.as_str(), "leader-elected" | "upgrade-charm")
     }
 
     /// Whether this unit may decide as leader now: it was leader when it read the ledger, and the
@@ -190,187 +145,6 @@ impl Hook {
         }
         let confirmed = self.leads.is_some_and(|(leads, asked)| leads && asked <= self.opened);
         confirmed && (self.monotonic)().saturating_sub(self.opened) <= LEADERSHIP_LASTS
-    }
-
-    /// The peer relation, from the environment, from memory or from Juju, and this unit's databag.
-    fn find_relation(&mut self) -> Result<(), Error> {
-        let prefix = format!("{}:", self.options.relation);
-        let named = self.context.relation.clone().filter(|relation| relation.starts_with(&prefix));
-        if let Some(relation) = named.or_else(|| self.local.relation.clone()) {
-            match databag::read_unit(&mut *self.tools, &relation, &self.context.unit) {
-                Ok(bag) => return self.use_relation(relation, bag),
-                // What was remembered may be another deployment's; then Juju is asked.
-                Err(error) if self.context.relation.as_ref() == Some(&relation) => return Err(error),
-                Err(_) => {}
-            }
-        }
-        let relations: Option<Vec<String>> =
-            query(&mut *self.tools, &["relation-ids", "--format=json", &self.options.relation])?;
-        match relations.unwrap_or_default().into_iter().min() {
-            Some(relation) => match databag::read_unit(&mut *self.tools, &relation, &self.context.unit) {
-                Ok(bag) => self.use_relation(relation, bag),
-                Err(_) if matches!(self.context.hook.as_str(), "stop" | "remove") => {
-                    self.detached = true;
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            },
-            None => Ok(()),
-        }
-    }
-
-    #[allow(clippy::unnecessary_wraps)] // the last step of those that can fail
-    fn use_relation(&mut self, relation: String, bag: Bag) -> Result<(), Error> {
-        self.local.relation = Some(relation.clone());
-        self.relation = Some(relation);
-        self.bag = bag;
-        Ok(())
-    }
-
-    fn read_ledger(&mut self) -> Result<(), Error> {
-        let relation = self.relation.clone().unwrap_or_default();
-        let application = self.context.application().to_owned();
-        let bag = databag::read_application(&mut *self.tools, &relation, &application)?;
-        if let Some(raw) = bag.get(&self.keys.current) {
-            self.ledger_stored = true;
-            self.ledger_read = Ledger::decode(raw).map_err(|error| {
-                Error::new(
-                    error.kind(),
-                    format!("key {:?} of the {application} databag of {relation}", self.keys.current),
-                )
-                .caused_by(error)
-            })?;
-            self.ledger = self.ledger_read.clone();
-        }
-        let news_there = matches!(self.context.hook.as_str(), "leader-elected" | "leader-settings-changed");
-        if !self.ledger_stored || self.ledger.legacy || news_there {
-            self.read_settings()?;
-        }
-        Ok(())
-    }
-
-    /// This unit's record: from its databag, from the older charm's data, or from the local file.
-    fn read_record(&mut self) {
-        let published = self.keys.view(&self.bag);
-        self.record = match &published {
-            View::Current(record) => record.clone(),
-            View::Legacy(requests) => self.adopt(requests),
-            View::Silent => match self.local.record.take() {
-                Some(record) => record,
-                None => self.adopt(&self.legacy_file()),
-            },
-            View::Quarantined(reason) => {
-                self.news.warnings.push(format!(
-                    "the data of {} on the peer relation was damaged and is written anew: {reason}",
-                    self.context.unit
-                ));
-                Record::starting_at(self.ledger.numbers_from(&self.context.unit))
-            }
-        };
-        if let View::Current(record) = published {
-            self.record_read = record;
-        }
-        self.show_own();
-    }
-
-    fn adopt(&self, requests: &BTreeMap<LockName, String>) -> Record {
-        let mut record = Record::starting_at(self.ledger.numbers_from(&self.context.unit));
-        let mut by_time: Vec<_> = requests.iter().collect();
-        by_time.sort_by_key(|(_, at)| *at);
-        for (lock, at) in by_time {
-            record.adopt(lock, at);
-        }
-        record
-    }
-
-    /// Requests that charmhelpers' coordinator kept locally for want of a relation.
-    fn legacy_file(&self) -> BTreeMap<LockName, String> {
-        let path = self.context.directory.join(&self.options.legacy_file);
-        std::fs::read_to_string(path).ok().and_then(|raw| decode_legacy(&raw).ok()).unwrap_or_default()
-    }
-
-    /// A request whose grant an operator has ended is void; what the charm still wants, it asks anew.
-    fn renew_void_requests(&mut self) {
-        let requests = self.record.requests().clone();
-        for (lock, request) in requests {
-            if self.ledger.is_void(&self.context.unit, &lock, &request) {
-                self.record.release(&lock, None, Outcome::Failed);
-                self.record.request(&lock, &self.now.clone());
-            }
-        }
-        // A grant for a request that this unit does not have: its hook failed after it was made known.
-        let unknown: Vec<String> = self
-            .ledger
-            .grants()
-            .iter()
-            .filter(|grant| grant.member == self.context.unit && grant.request == 0)
-            .filter(|grant| {
-                let own = self.record.requests().get(&grant.lock);
-                own.is_none_or(|request| request.at != grant.at)
-            })
-            .map(|grant| grant.at.clone())
-            .collect();
-        for at in unknown {
-            self.record.disown(&at);
-        }
-        self.show_own();
-    }
-
-    /// A unit that is being removed takes no more turns, and says so to those behind it.
-    fn withdraw_all(&mut self) {
-        let locks: Vec<LockName> = self.record.requests().keys().cloned().collect();
-        for lock in locks {
-            if !self.record.keeps(&lock) {
-                self.record.release(&lock, None, Outcome::Ok);
-            }
-        }
-        self.show_own();
-    }
-
-    /// Makes this unit's own record part of the views.
-    pub(super) fn show_own(&mut self) {
-        self.views.insert(self.context.unit.clone(), View::Current(self.record.clone()));
-    }
-
-    /// Looks at a peer. `fresh` says that this is the hook about it, when the agent's copy is new.
-    pub(super) fn look_at(&mut self, peer: &Member) -> Result<View, Error> {
-        if let Some(view) = self.views.get(peer) {
-            return Ok(view.clone());
-        }
-        let view = match &self.relation {
-            Some(relation) => self.keys.view(&databag::read_unit(&mut *self.tools, relation, peer)?),
-            None => View::Silent,
-        };
-        match &view {
-            View::Current(_) => {
-                self.local.current_peers.insert(peer.clone());
-            }
-            View::Legacy(_) => {
-                self.local.current_peers.remove(peer);
-                self.ledger.legacy = true;
-            }
-            View::Silent => {}
-            View::Quarantined(reason) => self.news.warnings.push(format!(
-                "the data of {peer} on the peer relation cannot be read, so {peer} gets no locks until it is \
-                 written anew: {reason}"
-            )),
-        }
-        self.views.insert(peer.clone(), view.clone());
-        Ok(view)
-    }
-
-    /// The other units that have joined the peer relation, as far as this unit has seen.
-    pub(super) fn peers(&mut self) -> Result<&BTreeSet<Member>, Error> {
-        if self.peers.is_none() {
-            let units: Option<Vec<Member>> = match &self.relation {
-                Some(relation) => {
-                    query(&mut *self.tools, &["relation-list", "--format=json", "-r", relation])?
-                }
-                None => None,
-            };
-            self.peers = Some(units.unwrap_or_default().into_iter().collect());
-        }
-        Ok(self.peers.get_or_insert_default())
     }
 
     /// Whether this unit is the leader. Asked once per hook.

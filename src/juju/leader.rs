@@ -87,9 +87,12 @@ impl Hook {
     /// Takes over the grants in the leader settings. What stands there may be held: by the word of a
     /// leader that runs charmhelpers' coordinator, or of one of ours whose hook then failed.
     fn import_settings(&mut self) -> Result<(), Error> {
-        self.settings_imported = true;
         self.read_settings()?;
-        let Some(mut settings) = self.settings.clone() else { return Ok(()) };
+        let Some(read) = &mut self.settings else { return Ok(()) };
+        if std::mem::replace(&mut read.imported, true) {
+            return Ok(());
+        }
+        let mut settings = read.grants.clone();
         for (peer, locks) in &mut settings {
             if let Some(ended) = self.local.ended.get(peer) {
                 locks.retain(|lock, at| ended.get(lock) != Some(at));
@@ -151,7 +154,7 @@ impl Hook {
         let View::Legacy(requests) = (if departed { View::Silent } else { self.look_at(&peer)? }) else {
             return Ok(());
         };
-        let in_settings = self.settings.iter().filter_map(|settings| settings.get(&peer)).flatten();
+        let in_settings = self.settings.iter().filter_map(|settings| settings.grants.get(&peer)).flatten();
         let in_ledger = self.ledger.grants().iter().filter(|grant| grant.member == peer);
         let granted = in_settings.chain(in_ledger.map(|grant| (&grant.lock, &grant.at)));
         for (lock, at) in granted.filter(|(lock, at)| requests.get(*lock) != Some(at)) {
@@ -230,14 +233,15 @@ impl Hook {
         let own = self.views[&unit].clone();
         let ended = self.ledger.fold(&unit, &own, true);
         self.news.ended.extend(ended);
-        if self.ledger.legacy && self.context.leader_settings && !self.settings_imported {
+        let rules = self.options.rules;
+        let announce = rules.turn().is_some() && !self.ledger.waiting().is_empty() && self.may_announce()?;
+        if self.ledger.legacy {
             self.import_settings()?;
         }
-        let rules = self.options.rules;
         if rules == Rules::Custom || self.ledger.waiting().is_empty() {
             return Ok(());
         }
-        if self.may_announce()? {
+        if announce {
             self.ledger.announce(&rules);
         } else {
             let members = self.peers()?.len() + 1;
@@ -251,11 +255,8 @@ impl Hook {
     /// A leader that runs charmhelpers' coordinator would not see them and grant beside them. There
     /// can be none from Juju 4 on.
     fn may_announce(&mut self) -> Result<bool, Error> {
-        if !self.options.announce || self.options.rules.turn().is_none() {
-            return Ok(false);
-        }
-        if !self.context.leader_settings {
-            return Ok(true);
+        if !self.options.announce || !self.context.leader_settings {
+            return Ok(self.options.announce);
         }
         let peers = self.peers()?.clone();
         for peer in &peers {

@@ -13,6 +13,16 @@ use crate::ledger::legacy::{LegacyGrants, decode_grants, encode_grants};
 use crate::ledger::{Standing, Views};
 use crate::model::{LockName, Token};
 
+/// The leader settings as this hook knows them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settings {
+    pub(super) grants: LegacyGrants,
+    /// Whether a leader of ours was the last to write them.
+    ours: bool,
+    /// Whether this hook, as leader, has taken over what stands there.
+    pub(super) imported: bool,
+}
+
 /// Which grants a leader writes.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Shown {
@@ -37,17 +47,19 @@ impl Hook {
         // A leader of ours writes its text twice, with its last token. One of charmhelpers' knows only
         // the first key.
         let (token, copy) = text(&self.keys.current).and_then(|text| text.split_once(' ')).unzip();
-        self.settings_ours = grants == copy;
+        let ours = grants == copy;
         if let Some(token) = token.and_then(|token| token.parse().ok()) {
             self.ledger.skip_tokens(Token(token));
         }
-        self.settings = Some(grants.map_or_else(|| Ok(LegacyGrants::new()), decode_grants)?);
+        let grants = grants.map_or_else(|| Ok(LegacyGrants::new()), decode_grants)?;
+        self.settings = Some(Settings { grants, ours, imported: false });
         Ok(())
     }
 
     /// Publishes grants in effect in the leader settings; `false` if this unit does not lead.
     pub(super) fn write_settings(&mut self, shown: Shown) -> Result<bool, Error> {
         self.read_settings()?;
+        let before = self.settings.clone().unwrap_or_default();
         let in_effect = self.ledger.legacy_grants();
         let mut grants = LegacyGrants::new();
         for grant in self.ledger.grants() {
@@ -59,12 +71,12 @@ impl Hook {
             let stored = self.ledger_read.grants().iter().any(|stored| stored.token == grant.token);
             // Own grants in effect may stand behind ended ones in the ledger. And what stood in the
             // settings stays there for as long as the ledger has it.
-            let stood = self.settings.as_ref().is_some_and(listed);
+            let stood = listed(&before.grants);
             if own || stood || (listed(&in_effect) && (stored || shown == Shown::All)) {
                 grants.entry(grant.member.clone()).or_default().insert(grant.lock.clone(), grant.at.clone());
             }
         }
-        if self.settings_ours && self.settings.as_ref() == Some(&grants) {
+        if before.ours && before.grants == grants {
             return Ok(true);
         }
         let text = encode_grants(&grants)?;
@@ -73,8 +85,7 @@ impl Hook {
         let arguments = ["leader-set", pairs[0].as_str(), pairs[1].as_str()];
         let output = self.tools.run(&arguments, None)?;
         if output.code == 0 {
-            self.settings = Some(grants);
-            self.settings_ours = true;
+            self.settings = Some(Settings { grants, ours: true, ..before });
             return Ok(true);
         }
         let leads: bool = query(&mut *self.tools, &["is-leader", "--format=json"])?;
@@ -110,8 +121,9 @@ impl Hook {
     pub(super) fn granted_by_legacy_leader(&mut self, lock: &LockName) -> Result<bool, Error> {
         let unit = self.context.unit.clone();
         let Some(request) = self.record.requests().get(lock).cloned() else { return Ok(false) };
-        let granted = self.settings.as_ref().and_then(|grants| grants.get(&unit)?.get(lock));
-        if self.settings_ours || granted != Some(&request.at) || self.leads.is_some_and(|(leads, _)| leads) {
+        let theirs = self.settings.as_ref().filter(|settings| !settings.ours);
+        let granted = theirs.and_then(|settings| settings.grants.get(&unit)?.get(lock));
+        if granted != Some(&request.at) || self.leads.is_some_and(|(leads, _)| leads) {
             return Ok(false);
         }
         let mut ledger = self.ledger.clone();
