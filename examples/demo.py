@@ -23,10 +23,11 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT / "tests/juju"))
 
+from rich.console import Console  # noqa: E402
+
 import build_charm  # noqa: E402 - found in tests/juju
 from demo_progress import Roll  # noqa: E402
 from demo_view import view_for  # noqa: E402
-from rich.console import Console  # noqa: E402
 from simulated_juju import DirectoryCharm, Model, NotSettledError  # noqa: E402
 
 APPLICATION = "rolling"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from demo_progress import DONE, INSTALLING, READY, RESTARTING, WAITING, Progress, Roll
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+
+from demo_progress import DONE, INSTALLING, READY, RESTARTING, WAITING, Progress, Roll
 
 STYLES = {
     INSTALLING: "dim",
