@@ -25,6 +25,9 @@ What differs from charmhelpers, on purpose:
 * A grant ends when its holder has released it, has left, or when an operator says so. A leader
   whose view of a unit is old takes nothing away.
 * Requests are served in the order in which they arrive at the leader, not by the clocks of units.
+* A unit goes on when the one before it has released, whether or not the leader has a hook then.
+* Under ``SimpleCoordinator`` a unit whose turn it is holds at once what else it asks for.
+* ``requests`` has of other units what the leader has taken up: their data is not read in each hook.
 * A leader acts on its own new grant in the same hook only once every later leader would know of
   it: with leader settings at once, on Juju 4 in a hook soon after, unless it is the only unit.
 """
