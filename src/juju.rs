@@ -1,8 +1,9 @@
 //! The Juju edge: hook tools, databags, and one step of the ledger per hook.
 //!
-//! A hook has four moments, and [`Hook`] one method for each: [`open`](Hook::open) reads what the
+//! A hook has four moments, and [`Hook`] its methods for each: [`open`](Hook::open) reads what the
 //! hook needs, [`handle`](Hook::handle) lets a leader take in news, the charm
-//! [asks](Hook::acquire) for locks, and [`finish`](Hook::finish) releases and publishes.
+//! [asks](Hook::acquire) for locks, and at its end [`close`](Hook::close) releases and
+//! [`publish`](Hook::publish) writes.
 
 mod context;
 mod databag;

@@ -32,11 +32,14 @@ fn queue(rules: &Rules, members: usize, asked: &[(usize, &str)]) -> Vec<(usize, 
     ledger.grants().iter().map(|grant| (number(&grant.member), grant.lock.to_string())).collect()
 }
 
+/// Rules, the size of the scope, who asks for what in order, and who is granted what.
+type Row<'a> = (&'a Rules, usize, &'a [(usize, &'a str)], &'a [(usize, &'a str)]);
+
 #[test]
 fn who_is_granted_at_once() {
     let two = Rules::AtMost(Limit::Count(2));
     let quarter = Rules::AtMost(Limit::Percent(25));
-    let table: &[(&Rules, usize, &[(usize, &str)], &[(usize, &str)])] = &[
+    let table: &[Row<'_>] = &[
         (&Rules::Serial, 3, &[(2, "a"), (1, "a")], &[(2, "a")]),
         (&Rules::Serial, 3, &[(2, "a"), (1, "b")], &[(2, "a"), (1, "b")]),
         (&Rules::Simple, 3, &[(2, "a"), (1, "b")], &[(2, "a")]),
