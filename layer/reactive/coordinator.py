@@ -5,8 +5,9 @@ them, are in charms.coordinator, which is imported first: its instance therefore
 settles the grants of this hook before the flags are written.
 """
 
-import charms.coordinator
 from charmhelpers.core import hookenv
+
+import charms.coordinator
 
 # Discovery can import one file under two module names, and a second registration would
 # do everything twice. charms.coordinator is only ever imported under its own name.

@@ -14,8 +14,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import build_charm
 import pytest
+
+import build_charm
 from simulated_juju import (
     DirectoryCharm,
     HookRecord,

@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import build_charm
 import pytest
 import yaml
+
+import build_charm
 
 RELATION_HOOKS = {
     f"coordinator-relation-{event}"

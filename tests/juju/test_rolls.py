@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from rolls import roll
 
 SEEDS = 2_000

@@ -13,6 +13,7 @@ pytest.importorskip("charmhelpers.coordinator")
 
 from charmhelpers import coordinator as charmhelpers_coordinator
 from charmhelpers.core import hookenv
+
 from simulated_juju import Application, Faults, FunctionCharm, Hook, Model
 from simulated_juju.charmhelpers_world import charmhelpers_world, run_hook
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+
 from simulated_juju import Application, FunctionCharm, Hook, Model, Scripted, ToolResult
 
 PEERS = {"coordinator": "coordinator"}

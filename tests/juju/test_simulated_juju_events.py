@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
+
 from simulated_juju import Application, FunctionCharm, Hook, Model
 from simulated_juju.records import HookRecord
 

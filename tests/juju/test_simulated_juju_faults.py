@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
+
 from simulated_juju import (
     Application,
     Faults,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from simulated_juju import DirectoryCharm, Faults, FunctionCharm, Model, Scripted
 
 PEERS = {"coordinator": "coordinator"}

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 import simulated_juju
 
 README = Path(simulated_juju.__file__).with_name("README.md")

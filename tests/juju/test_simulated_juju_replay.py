@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+
 from simulated_juju import Faults, FunctionCharm, Hook, Model
 
 PEERS = {"coordinator": "coordinator"}

@@ -68,7 +68,7 @@ def test_the_dependencies_of_a_floor(features: list[str], forbidden: set[str]) -
 
 
 def test_the_faces_decide_nothing() -> None:
-    """The rules stand in the core; the package repeats only the two policies that charms override."""
+    """The rules stand in the core; the package repeats only the policies that charms override."""
     text = "\n".join(path.read_text() for path in (PROJECT / "layer").rglob("*.py"))
     assert "default_grant" not in text
     assert 'unsafe_code = "forbid"' in (PROJECT / "Cargo.toml").read_text()

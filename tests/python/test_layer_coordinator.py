@@ -16,11 +16,12 @@ from types import ModuleType
 from typing import Any
 
 import charmhelpers.coordinator
-import charms
-import coordinator.juju
 import pytest
 import yaml
 from charmhelpers.core import hookenv, unitdata
+
+import charms
+import coordinator.juju
 from coordinator.exceptions import Invalid
 
 PROJECT = Path(__file__).resolve().parents[2]

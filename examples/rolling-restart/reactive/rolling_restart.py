@@ -4,9 +4,10 @@ import shlex
 import subprocess
 from pathlib import Path
 
-import charms.coordinator
 from charmhelpers.core.hookenv import charm_dir, config, status_set
 from charms.reactive import is_flag_set, set_flag, when
+
+import charms.coordinator
 
 RUNNING = "rolling-restart.running"
 

@@ -24,8 +24,9 @@ import sys
 from typing import Any
 
 from charmhelpers.core import hookenv
-from charms import reactive
 from charms.layer import options as layer_options
+
+from charms import reactive
 from coordinator import juju
 from coordinator.exceptions import Invalid
 

@@ -43,7 +43,7 @@ class Engine:
     """``requests[unit][lock]`` is the time of the request, held ones included."""
 
     rules = "custom"
-    """The built-in rules in place of a policy: ``simple``, ``serial``, ``at most 2``, ``at most 25%``."""
+    """Built-in rules in place of a policy: ``simple``, ``serial``, ``at most 2`` or ``at most 25%``."""
 
     def __init__(
         self, relation_key: str = "coordinator", peer_relation_name: str | None = None
@@ -152,7 +152,7 @@ class Engine:
         return lock in self.requests[self._opened().unit]
 
     def request_timestamp(self, lock: str) -> datetime | None:
-        """The UTC time of this unit's request for ``lock``, without ``tzinfo``; None without one."""
+        """The UTC time of this unit's request for ``lock``, without ``tzinfo``, or None."""
         text = self.requests[self._opened().unit].get(lock)
         return None if text is None else datetime.strptime(text, TIME_FORMAT)
 
@@ -181,7 +181,7 @@ class Engine:
         self.msg(f"Released {lock} ({outcome})")
 
     def grant(self, lock: str, unit: str) -> bool:
-        """As leader, grant ``lock`` to ``unit`` if the policy says so; return whether it is granted.
+        """As leader, grant ``lock`` to ``unit`` if the policy says so. Return whether it has it.
 
         The policy is the method ``grant_<lock>`` of the class, or else :meth:`default_grant`.
         """
@@ -218,7 +218,7 @@ class Engine:
         raise Invalid(f"{self._name()} has no default_grant: derive from Serial, or write one")
 
     def released(self, unit: str, lock: str, timestamp: datetime) -> None:
-        """Hear, as leader, that ``unit`` has released ``lock``, which it asked for at ``timestamp``.
+        """Hear, as leader, that ``unit`` released ``lock``, which it asked for at ``timestamp``.
 
         Override it to do more than log. A class that does hears of each release in order, for which
         grants are not announced ahead.
@@ -322,7 +322,7 @@ class Serial(BaseCoordinator):
     """One unit at a time under each lock name, first come first served."""
 
     def _rules(self) -> str:
-        return built_in("serial", self, Serial)
+        return built_in("serial", self)
 
     def default_grant(
         self, lock: str, unit: str, granted: Collection[str], queue: Sequence[str]
@@ -334,7 +334,7 @@ class SimpleCoordinator(BaseCoordinator):
     """One unit at a time, whatever the locks are called; it holds all that it asked for."""
 
     def _rules(self) -> str:
-        return built_in("simple", self, SimpleCoordinator)
+        return built_in("simple", self)
 
     def default_grant(
         self, lock: str, unit: str, granted: Collection[str], queue: Sequence[str]
@@ -343,8 +343,8 @@ class SimpleCoordinator(BaseCoordinator):
         return holders == {unit} or (not holders and unit == queue[0])
 
 
-def built_in(rules: str, coordinator: Engine, kind: type) -> str:
-    """``rules`` where ``coordinator`` has the policy of ``kind`` unchanged, else ``custom``."""
+def built_in(rules: str, coordinator: Engine) -> str:
+    """``rules`` where ``coordinator`` leaves their policy unchanged, else ``custom``."""
     if type(coordinator).rules != Engine.rules:
         return type(coordinator).rules
     own = overridden(type(coordinator))

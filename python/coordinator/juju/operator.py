@@ -24,7 +24,7 @@ def release_lock(
     calls this vouches that the unit does no guarded work any more. Runs on the leader, also while
     the leader's hooks fail. The reason, the time and the void token are kept in the ledger.
 
-    The next unit in line goes on. ``unit`` asks anew when it comes back, if it still wants the lock.
+    The next unit in line goes on. If ``unit`` comes back and still wants the lock, it asks anew.
 
     Raises:
         Invalid: no reason was given.
