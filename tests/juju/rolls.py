@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from coordinator import juju
 from rolling import PEERS, our_charm, restarted
 from simulated_juju import Application, Faults, Model, NotSettledError, WorkInterval
 
+
+class AtMostTwo(juju.BaseCoordinator):
+    """Two units at a time under each lock, by the built-in rule."""
+
+    rules = "at most 2"
+
+
+class Policy(juju.BaseCoordinator):
+    """Two units at a time under each lock, by a policy of the charm."""
+
+    def default_grant(
+        self, lock: str, unit: str, granted: Collection[str], queue: Sequence[str]
+    ) -> bool:
+        return len(granted) < 2
+
+
+KINDS = {juju.SimpleCoordinator: 1, juju.Serial: 1, AtMostTwo: 2, Policy: 2}
 VERSIONS = ("2.9.51", "3.6.0", "4.0.0")
 LAST_REVISION = 2
 
@@ -25,9 +43,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         self.version = VERSIONS[self.seed % 3]
-        self.kind = (juju.SimpleCoordinator, juju.Serial)[self.seed // 3 % 2]
-        self.locks = (("restart",), ("restart", "reload"))[self.seed // 6 % 2]
-        self.units = 2 + self.seed // 12 % 4
+        self.kind = [*KINDS, juju.SimpleCoordinator, juju.Serial][self.seed // 3 % 6]
+        self.locks = (("restart",), ("restart", "reload"))[self.seed // 18 % 2]
+        self.units = 2 + self.seed // 36 % 4
 
 
 def roll(seed: int) -> Counter[str]:
@@ -41,12 +59,13 @@ def roll(seed: int) -> Counter[str]:
     faults = Faults.drawn(seed)
     with Model(seed=seed, version=plan.version, faults=faults, keep_tool_calls=False) as model:
 
-        def alone(work: WorkInterval) -> None:
-            name = work.name if plan.kind is juju.Serial else None
+        def few_enough(work: WorkInterval) -> None:
+            name = None if plan.kind is juju.SimpleCoordinator else work.name
             units = sorted({other.unit for other in model.working(name)})
-            assert len(units) == 1, explained(model, f"{work.name} on {units} at once")
+            allowed = KINDS[plan.kind]
+            assert len(units) <= allowed, explained(model, f"{work.name} on {units} at once")
 
-        model.listen("work-start", alone)
+        model.listen("work-start", few_enough)
         charm = our_charm(plan.kind, locks=plan.locks)
         application = model.deploy(
             "app", charm, units=plan.units, peers=PEERS, config={"revision": 0}

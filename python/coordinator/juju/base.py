@@ -43,7 +43,7 @@ class Engine:
     """``requests[unit][lock]`` is the time of the request, held ones included."""
 
     rules = "custom"
-    """Built-in rules in place of a policy: ``simple``, ``serial``, ``at most 2`` or ``at most 25%``."""
+    """Rules in place of a policy: ``simple``, ``serial``, ``at most 2``, ``at most 25%``."""
 
     def __init__(
         self, relation_key: str = "coordinator", peer_relation_name: str | None = None
