@@ -53,8 +53,8 @@ def main() -> int:
     arguments = parsed()
     console = Console()
     console.print(
-        f"{arguments.units} units of a charm get a new configuration. Each has to restart for it, "
-        "and they take turns:\nnever two at once. The charm and its hooks are real, "
+        f"Units of a charm, {arguments.units} of them, get a new configuration. Each has to "
+        "restart for it, and they take\nturns: never two at once. The charm and its hooks are real, "
         f"Juju {arguments.version} is simulated (seed {arguments.seed}).\n",
         highlight=False,
         soft_wrap=True,

@@ -37,7 +37,7 @@ def test_three_units_restart_once_each_and_one_at_a_time(charm: Path) -> None:
     done = demo("--units", "3", "--charm", charm)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("3 units of a charm")
+    assert lines[0].startswith("Units of a charm, 3 of them, get a new configuration.")
     assert "\x1b" not in done.stdout
     turns = re.findall(r"(rolling/\d) restarts: turn (\d) of 3", done.stdout)
     assert sorted(unit for unit, _ in turns) == ["rolling/0", "rolling/1", "rolling/2"]
