@@ -413,6 +413,11 @@ impl Grant {
         same_request((&self.member, &self.lock, self.request, &self.at), member, lock, request)
     }
 
+    /// Whether the holder of this grant may hold `lock` by it.
+    fn covers(&self, lock: &LockName) -> bool {
+        &self.lock == lock || self.turn == Some(Turn::All)
+    }
+
     /// Whether this grant was in effect only once `other` had ended.
     fn waited_for(&self, other: &Self) -> bool {
         other.token < self.token
@@ -420,7 +425,8 @@ impl Grant {
             && match self.turn {
                 None => false,
                 Some(Turn::All) => true,
-                Some(Turn::Lock) => other.lock == self.lock,
+                // A turn over all locks lends itself to whatever else its member asks for.
+                Some(Turn::Lock) => other.covers(&self.lock),
             }
     }
 }

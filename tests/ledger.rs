@@ -131,6 +131,12 @@ enum Event {
         member: usize,
         lock: usize,
     },
+    /// The member releases one lock and keeps the others that it holds.
+    ReleaseOne {
+        member: usize,
+    },
+    /// The charm is upgraded to other rules.
+    ChangeRules,
     /// The leader sees a member as it was some versions ago.
     Fold {
         member: usize,
@@ -156,6 +162,8 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => (number(), number()).prop_map(|(member, lock)| Event::Ask { member, lock }),
         5 => number().prop_map(|member| Event::Act { member }),
+        2 => number().prop_map(|member| Event::ReleaseOne { member }),
+        1 => Just(Event::ChangeRules),
         1 => (number(), number()).prop_map(|(member, lock)| Event::Withdraw { member, lock }),
         6 => (number(), 0..3_usize).prop_map(|(member, age)| Event::Fold { member, age }),
         4 => Just(Event::Grant),
@@ -178,6 +186,8 @@ struct Scope {
     /// Who holds what by its own views at this moment: they are in the middle of their work.
     holding: BTreeMap<usize, BTreeMap<LockName, Token>>,
     largest: BTreeMap<LockName, Token>,
+    /// Whether grants by other rules may still be there.
+    changed: bool,
     now: usize,
 }
 
@@ -195,6 +205,7 @@ impl Scope {
             working: Ledger::default(),
             holding: BTreeMap::new(),
             largest: BTreeMap::new(),
+            changed: false,
             now: 0,
         }
     }
@@ -216,6 +227,24 @@ impl Scope {
                 }
             }
             Event::Act { member } => self.act(member % MEMBERS),
+            Event::ReleaseOne { member } => {
+                let number = member % MEMBERS;
+                if let Some((name, token)) = self.holding.get_mut(&number).and_then(BTreeMap::pop_last) {
+                    let mut record = self.records[number].last().unwrap().clone();
+                    record.release(&name, Some(token), Outcome::Ok);
+                    self.records[number].push(record);
+                    // Under a turn over all locks, what is kept is kept under the grant of its own.
+                    self.holding.retain(|_, held| !held.is_empty());
+                }
+            }
+            Event::ChangeRules => match self.rules {
+                Rules::Simple => self.rules = Rules::Serial,
+                Rules::Serial => {
+                    self.rules = Rules::Simple;
+                    self.changed = true;
+                }
+                _ => {}
+            },
             Event::Withdraw { member, lock: name } => {
                 let number = member % MEMBERS;
                 let mut record = self.records[number].last().unwrap().clone();
@@ -293,7 +322,7 @@ impl Scope {
             };
             assert!(holders.len() <= most, "{name} is held by {holders:?}");
         }
-        if self.rules == Rules::Simple {
+        if self.rules == Rules::Simple && !self.changed {
             assert!(self.holding.len() <= 1, "{:?} hold at once", self.holding);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Grant, Ledger, Waiting};
 use crate::model::{LockName, Member, Token};
-use crate::rules::Rules;
+use crate::rules::{Rules, Turn};
 
 impl Ledger {
     /// Grants every waiting request its turn, in the order of arrival. They take effect one after
@@ -28,7 +28,7 @@ impl Ledger {
         let mut holders = Holders::of(&self.grants);
         for waiting in std::mem::take(&mut self.queue) {
             if holders.leave_room(&waiting, rules, members) {
-                holders.add(&waiting.lock, &waiting.member);
+                holders.add(&waiting.lock, &waiting.member, rules.turn());
                 self.grant(waiting, rules);
             } else {
                 self.queue.push(waiting);
@@ -42,9 +42,9 @@ impl Ledger {
         &self.queue
     }
 
-    /// The members with a grant of `lock`.
+    /// The members with a grant of `lock`, or of a turn over all locks.
     pub fn holders(&self, lock: &LockName) -> BTreeSet<&Member> {
-        self.grants.iter().filter(|grant| &grant.lock == lock).map(|grant| &grant.member).collect()
+        self.grants.iter().filter(|grant| grant.covers(lock)).map(|grant| &grant.member).collect()
     }
 
     /// Grants `lock` to `member`, if that waits for it: the word of a policy outside.
@@ -76,35 +76,41 @@ impl Ledger {
 }
 
 /// Who holds what, kept up while grants are given.
+#[derive(Default)]
 struct Holders {
     any: BTreeSet<Member>,
+    /// Those with a turn over all locks.
+    whole: BTreeSet<Member>,
     by_lock: BTreeMap<LockName, BTreeSet<Member>>,
 }
 
 impl Holders {
     fn of(grants: &[Grant]) -> Self {
-        let mut holders = Self { any: BTreeSet::new(), by_lock: BTreeMap::new() };
+        let mut holders = Self::default();
         for grant in grants {
-            holders.add(&grant.lock, &grant.member);
+            holders.add(&grant.lock, &grant.member, grant.turn);
         }
         holders
     }
 
-    fn add(&mut self, lock: &LockName, member: &Member) {
+    fn add(&mut self, lock: &LockName, member: &Member, turn: Option<Turn>) {
         self.any.insert(member.clone());
         self.by_lock.entry(lock.clone()).or_default().insert(member.clone());
+        if turn == Some(Turn::All) {
+            self.whole.insert(member.clone());
+        }
     }
 
     fn leave_room(&self, waiting: &Waiting, rules: &Rules, members: usize) -> bool {
-        let of_lock = self.by_lock.get(&waiting.lock);
-        let alone = |held: &BTreeSet<Member>| held.iter().all(|member| *member == waiting.member);
-        match rules {
-            Rules::Simple => alone(&self.any),
-            Rules::Serial => of_lock.is_none_or(alone),
-            Rules::AtMost(limit) => {
-                of_lock.is_none_or(|held| held.contains(&waiting.member) || held.len() < limit.of(members))
-            }
-            Rules::Custom => false,
-        }
+        let limit = match rules {
+            Rules::Simple => return self.any.iter().all(|member| *member == waiting.member),
+            Rules::Serial => 1,
+            Rules::AtMost(limit) => limit.of(members),
+            Rules::Custom => return false,
+        };
+        let none = BTreeSet::new();
+        let of_lock = self.by_lock.get(&waiting.lock).unwrap_or(&none);
+        let others = of_lock.union(&self.whole).filter(|member| **member != waiting.member).count();
+        others < limit
     }
 }
