@@ -54,7 +54,8 @@ def main() -> int:
     console = Console()
     console.print(
         f"Units of a charm, {arguments.units} of them, get a new configuration. Each has to "
-        "restart for it, and they take\nturns: never two at once. The charm and its hooks are real, "
+        "restart for it, and they take\nturns: never two at once. "
+        "The charm and its hooks are real, "
         f"Juju {arguments.version} is simulated (seed {arguments.seed}).\n",
         highlight=False,
         soft_wrap=True,
