@@ -11,12 +11,19 @@ from pathlib import Path
 
 from report import table
 
-ROUNDS = 60
+ROUNDS = 40
 MOST_MILLISECONDS = 10.0
+BARE = "bare interpreter"
+# Each program is compared with the one it names; with -S nothing that is installed is in the way.
 PROGRAMS = {
-    "bare interpreter": "pass",
-    "import coordinator": "import coordinator",
-    "import coordinator.juju": "import coordinator.juju",
+    BARE: (["-S", "-c", "pass"], BARE),
+    "import coordinator": (["-S", "-c", "import coordinator"], BARE),
+    "import coordinator.juju": (["-S", "-c", "import coordinator.juju"], BARE),
+    "charmhelpers' hookenv": (["-c", "from charmhelpers.core import hookenv"], BARE),
+    "hookenv, coordinator.juju": (
+        ["-c", "from charmhelpers.core import hookenv; import coordinator.juju"],
+        "charmhelpers' hookenv",
+    ),
 }
 
 
@@ -26,21 +33,21 @@ def report(package: Path) -> str:
     times: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     # Alternating, so that whatever else the machine does hits all of them.
     for _ in range(ROUNDS):
-        for name, program in PROGRAMS.items():
+        for name, (arguments, _) in PROGRAMS.items():
             began = time.perf_counter()
-            # Without site: what is installed beside the package is not its cost.
-            subprocess.run([sys.executable, "-S", "-c", program], env=environment, check=True)
+            subprocess.run([sys.executable, *arguments], env=environment, check=True)
             times[name].append((time.perf_counter() - began) * 1000)
-    bare = statistics.median(times["bare interpreter"])
     rows = []
     for name, each in times.items():
+        beside = times[PROGRAMS[name][1]]
         median = statistics.median(each)
-        rows.append((name, median, median - bare, min(each) - min(times["bare interpreter"])))
+        rows.append((name, median, median - statistics.median(beside), min(each) - min(beside)))
     added = rows[1][2]
     verdict = "met" if added <= MOST_MILLISECONDS else "**missed**"
     header = ("", "median ms", "added ms", "added ms, fastest runs")
     return (
-        f"Medians of {ROUNDS} alternating runs each, without site-packages. The target for "
-        f"`import coordinator` is at most {MOST_MILLISECONDS:.0f} ms added: {verdict}.\n\n"
-        f"{table(header, rows)}\n"
+        f"Medians of {ROUNDS} alternating runs each; added to a bare interpreter, or in the last\n"
+        "row to one that has imported charmhelpers' hookenv, as each hook of a reactive charm has.\n"
+        f"The target for `import coordinator` is at most {MOST_MILLISECONDS:.0f} ms added: "
+        f"{verdict}.\n\n{table(header, rows)}\n"
     )
