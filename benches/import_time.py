@@ -47,7 +47,7 @@ def report(package: Path) -> str:
     header = ("", "median ms", "added ms", "added ms, fastest runs")
     return (
         f"Medians of {ROUNDS} alternating runs each; added to a bare interpreter, or in the last\n"
-        "row to one that has imported charmhelpers' hookenv, as each hook of a reactive charm has.\n"
+        "row to one that has imported charmhelpers' hookenv, as a reactive charm's hook has.\n"
         f"The target for `import coordinator` is at most {MOST_MILLISECONDS:.0f} ms added: "
         f"{verdict}.\n\n{table(header, rows)}\n"
     )
