@@ -7,7 +7,7 @@ use super::hook::Hook;
 use super::local;
 use super::settings::Shown;
 use crate::error::Error;
-use crate::ledger::{Standing, Wake, encode_legacy};
+use crate::ledger::{Ledger, Standing, Wake, encode_legacy};
 use crate::model::{LockName, Outcome, Token};
 
 impl Hook {
@@ -88,11 +88,20 @@ impl Hook {
             return Ok(false);
         }
         self.call_for_own_hook()?;
-        if self.ledger_stored && self.ledger == self.ledger_read {
+        if self.ledger_stored && (self.ledger == self.ledger_read || self.only_turns_ended()) {
             return Ok(true);
         }
         let text = self.ledger.encode()?;
         databag::write_application(&mut *self.tools, relation, &[(&self.keys.current, &text)])
+    }
+
+    /// Whether others have released in their turns and nothing else has happened. Writing that would
+    /// make a hook on every unit for each turn, and each unit sees it in the holders' records.
+    fn only_turns_ended(&self) -> bool {
+        let own = |ledger: &Ledger| ledger.grants().iter().any(|grant| grant.member == self.context.unit);
+        self.options.announce
+            && own(&self.ledger) == own(&self.ledger_read)
+            && self.ledger.is_ahead_by_turns(&self.ledger_read, &self.views)
     }
 
     /// A grant of its own wakes no leader, so that a peer is asked to change its record.

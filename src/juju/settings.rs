@@ -127,6 +127,10 @@ impl Hook {
             return Ok(false);
         }
         let mut ledger = self.ledger.clone();
+        // Such a leader leaves our ledger as it was, with grants that ended long ago.
+        for (peer, witnessed) in &self.local.ended {
+            ledger.end_witnessed(peer, witnessed);
+        }
         let mut settings = LegacyGrants::new();
         settings.entry(unit.clone()).or_default().insert(lock.clone(), request.at);
         ledger.import(

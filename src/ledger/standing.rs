@@ -48,6 +48,18 @@ impl Ledger {
         own
     }
 
+    /// Whether all that this ledger has beyond an `earlier` state of it are ends of turns which every
+    /// member sees in `views` of the holders, and more turns are to come.
+    pub fn is_ahead_by_turns(&self, earlier: &Self, views: &Views) -> bool {
+        let same = Self { grants: earlier.grants.clone(), ..self.clone() } == *earlier;
+        let more = !self.grants.is_empty() && self.grants.iter().all(|grant| earlier.grants.contains(grant));
+        let ended = || earlier.grants.iter().filter(|grant| !self.grants.contains(grant));
+        let released =
+            |grant: &Grant| views.get(&grant.member).is_some_and(|view| view.released_in_turn(grant));
+        let seen = |grant| released(grant) || ended().any(|last| last.waited_for(grant) && released(last));
+        same && more && !self.legacy && self.queue.is_empty() && ended().all(seen)
+    }
+
     /// The grant that answers `request`.
     pub fn grant_for(&self, member: &Member, lock: &LockName, request: &Request) -> Option<&Grant> {
         self.grants.iter().find(|grant| grant.is_for(member, lock, request))

@@ -169,6 +169,8 @@ class Records:
                 continue
             if application is not None and interval.application != application:
                 continue
+            if interval.end == interval.start:
+                continue
             edges.append((interval.start, 1, interval.unit))
             if interval.end is not None:
                 edges.append((interval.end, -1, interval.unit))
