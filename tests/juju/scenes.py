@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from coordinator import juju
+from coordinator.exceptions import CoordinatorError
 from rolling import PEERS, OldSimple, Work, old_charm, our_charm, restarted
-from simulated_juju import Application, Faults, FunctionCharm, Hook, Model
+from simulated_juju import Application, FunctionCharm, Hook, Model
 from simulated_juju.charmhelpers_world import run_hook
+from simulated_juju.charms import HookFunction
 
 LOCK = "restart"
 OUR_VERSIONS = ["2.9.51", "3.6.0", "4.0.0"]
@@ -36,6 +38,37 @@ def charm_of(kind: type, body: Callable[[Hook, Any], None]) -> FunctionCharm:
     return replace(around, function=make)
 
 
+def operable(function: HookFunction) -> HookFunction:
+    """Add the operators' actions, which run without the charm's own hooks."""
+
+    def either(hook: Hook) -> None:
+        if hook.kind != "action":
+            function(hook)
+            return
+        answer = hook.tool(["action-get", "--format=json"]).stdout
+        parameters = json.loads(answer) or {}
+        try:
+            if hook.name == "release-lock":
+                juju.release_lock(lock=LOCK, reason="its machine is gone", **parameters)
+            else:
+                shown = json.dumps(juju.show_locks())
+                hook.tool(["action-set", f"locks={shown}"])
+        except CoordinatorError as error:
+            hook.tool(["action-fail", str(error)])
+
+    return either
+
+
+def failing_but_for_actions(charm: FunctionCharm) -> FunctionCharm:
+    def function(hook: Hook) -> None:
+        if hook.kind != "action":
+            message = "this hook always fails"
+            raise RuntimeError(message)
+        charm.function(hook)
+
+    return replace(charm, function=function)
+
+
 class OnDemand:
     """A charm whose units restart once for each time that they are asked to."""
 
@@ -43,6 +76,7 @@ class OnDemand:
         self.wanted: set[str] = set()
         self._seconds = seconds
         self.charm = charm_of(kind, self._body)
+        self.charm.function = operable(self.charm.function)
 
     def ask(self, model: Model, unit: str) -> None:
         """Let the unit ask for the lock at once, outside of any event of Juju's."""
@@ -59,11 +93,10 @@ def deploy(
     charm: FunctionCharm,
     units: int = 3,
     seed: int = 2,
-    faults: Faults | None = None,
     **options: Any,
 ) -> tuple[Model, Application]:
     """A model whose application has settled and wants nothing yet."""
-    model = Model(seed=seed, faults=faults, **options)
+    model = Model(seed=seed, **options)
     app = model.deploy("app", charm, units=units, peers=PEERS, config={"revision": 0})
     model.settle()
     return model, app
