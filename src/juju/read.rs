@@ -92,10 +92,15 @@ impl Hook {
         let bag = databag::read_application(&mut *self.tools, &relation, &application)?;
         if let Some(raw) = bag.get(&self.keys.current) {
             self.ledger_stored = true;
+            let key = &self.keys.current;
             self.ledger_read = Ledger::decode(raw).map_err(|error| {
                 Error::new(
                     error.kind(),
-                    format!("key {:?} of the {application} databag of {relation}", self.keys.current),
+                    format!(
+                        "key {key:?} of the {application} databag of {relation} is left as it is (if it is damaged, and \
+                         no unit does guarded work, delete it: juju-exec -u {application}/leader 'relation-set -r \
+                         {relation} --app {key}=')"
+                    ),
                 )
                 .caused_by(error)
             })?;
