@@ -63,8 +63,8 @@ impl Context {
     }
 }
 
-/// Juju 4 dropped leader settings. An unknown version is taken as an older one: there the tools
-/// exist, and where they do not, their absence is noticed.
+/// Juju 4 dropped leader settings. An unknown version is taken as an older one: if it has none after
+/// all, the hook fails and names the missing tool, rather than act on grants that no successor knows.
 fn has_leader_settings(version: Option<&str>) -> bool {
     let major =
         version.and_then(|version| version.split('.').next()).and_then(|major| major.parse::<u32>().ok());

@@ -128,10 +128,11 @@ class Engine:
 
         """
         hook = self._opened()
-        if not self.requested(lock):
-            self.msg(f"Requested {lock}")
+        new = not self.requested(lock)
         hook.acquire(lock, now_text())
         self._look()
+        if new:
+            self.msg(f"Requested {lock}")
         if not self.granted(lock):
             self.grant(lock, hook.unit)
         return self.granted(lock)
