@@ -67,15 +67,15 @@ class LiveTable:
 
     def _drawn(self, heading: str) -> Group:
         roll = self._roll
-        table = Table(box=None, pad_edge=False, header_style="bold")
+        table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
         table.add_column("unit")
         table.add_column("")
-        table.add_column("state", min_width=34)
+        table.add_column("state", width=26, no_wrap=True)
         table.add_column("turn", justify="right")
         table.add_column("token", justify="right")
-        table.add_column("restart (virtual time)", justify="right")
+        table.add_column("restart", justify="right")
         table.add_column("hooks", justify="right")
-        table.add_column("hook tools", justify="right")
+        table.add_column("tools", justify="right")
         # Sorted into a copy: the simulation goes on in another thread and may add a unit.
         for unit in sorted(roll.units.values(), key=lambda unit: number(unit.unit)):
             table.add_row(
@@ -108,7 +108,7 @@ def described(roll: Roll, unit: Progress) -> str:
     if unit.state == WAITING:
         place = roll.place(unit.unit)
         if place is not None:
-            return "waiting, its turn is next" if place <= 1 else f"waiting, {place} are before it"
+            return "waiting, is next" if place <= 1 else f"waiting, {place} before it"
     if unit.current_hook and unit.state in (INSTALLING, READY):
         return f"{unit.state}, {unit.current_hook}"
     return unit.state
@@ -118,7 +118,7 @@ def interval(unit: Progress) -> str:
     """Show when a unit restarted."""
     if unit.began is None:
         return ""
-    return f"{unit.began:.0f} s - " + ("" if unit.ended is None else f"{unit.ended:.0f} s")
+    return f"{unit.began:.0f} s -" + ("" if unit.ended is None else f" {unit.ended:.0f} s")
 
 
 def shown_number(value: int | None) -> str:
