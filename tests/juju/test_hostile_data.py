@@ -160,12 +160,15 @@ def test_a_unit_speaks_for_itself_alone(kind: str) -> None:
         assert_recovers(model, app, spoiler)
 
 
+@pytest.mark.parametrize("beside", ["", record(**IDLE)], ids=["alone", "beside a record"])
 @pytest.mark.parametrize("kind", LEGACY)
-def test_garbage_where_charmhelpers_reads(kind: str) -> None:
-    model, app, spoiler = roll_beside(spoiling(coordinator=LEGACY[kind]), "3.6.0")
+def test_garbage_where_charmhelpers_reads(kind: str, beside: str) -> None:
+    bad = spoiling(**{"coordinator": LEGACY[kind], KEY: beside})
+    model, app, spoiler = roll_beside(bad, "3.6.0")
     with model:
         assert_others_rolled(model, app, spoiler)
-        assert list(shown(model)["quarantined"]) == [spoiler]
+        # Who has a record is read by that, and by nothing else.
+        assert list(shown(model)["quarantined"]) == ([] if beside else [spoiler])
         assert_recovers(model, app, spoiler)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from mixed_fleet import MixedFleet, fleet_model
 
-SEEDS = 260
+SEEDS = 240
 BLOCK = 20
 RULES = ("simple", "serial")
 
