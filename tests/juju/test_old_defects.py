@@ -185,8 +185,10 @@ def work_over_two_hooks(kind: type, **options: Any) -> tuple[Model, Application]
     app.configure(revision=1)
 
     def act(record: Any) -> None:
-        name = record.unit
-        model.at(model.now + 120, lambda: model.unit(name).run_action("finish"))
+        def finish() -> None:
+            model.unit(record.unit).run_action("finish")
+
+        model.at(model.now + 120, finish)
 
     model.listen("work-start", act)
     model.run(minutes=60)

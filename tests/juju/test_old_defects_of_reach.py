@@ -356,12 +356,11 @@ def test_defect_14_a_guard_ends_it(version: str) -> None:
         def needed() -> bool:
             return bool(hookenv.config("revision")) and hook.unit not in done
 
-        @coordinator.require(LOCK, needed)
         def restart() -> None:
             hook.work(LOCK, 1)
             done.add(hook.unit)
 
-        restart()
+        coordinator.require(LOCK, needed)(restart)()
 
     model, app = deploy(charm_of(juju.SimpleCoordinator, body), version=version)
     with model:
