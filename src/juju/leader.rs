@@ -24,7 +24,7 @@ impl Hook {
         } else if self.relation.is_some() {
             if self.suspects_itself() && self.is_leader()? {
                 // Too late to decide in this hook; the call brings the next one about.
-                self.record.leave_unsettled();
+                self.record.leave_unsettled(None);
                 self.show_own();
             }
             self.answer_calls()?;
@@ -279,14 +279,11 @@ impl Hook {
         }
         let behind = self.is_behind();
         let first = self.ledger.queue().first().is_some_and(|waiting| waiting.member == unit);
-        if self.about_peer_relation() {
-            let leader =
-                self.ledger.leader.clone().filter(|leader| Some(leader) == self.context.remote.as_ref());
-            if let (Some(leader), true) = (leader, behind || first) {
-                if let View::Current(record) = self.look_at(&leader)? {
-                    if record.unsettled() > self.record.heard() {
-                        self.record.hear(record.unsettled());
-                    }
+        let remote = self.context.remote.clone().filter(|_| self.about_peer_relation());
+        if let Some(leader) = remote.filter(|remote| self.ledger.leader.as_ref() == Some(remote)) {
+            if let View::Current(record) = self.look_at(&leader)? {
+                if self.record.is_asked_by(&record, &unit, behind || first) {
+                    self.record.hear(record.unsettled());
                 }
             }
         } else if behind && self.context.hook == "update-status" {

@@ -80,10 +80,8 @@ impl Hook {
     /// Returns whether the ledger is, or was already, as this leader wants it.
     fn publish_ledger(&mut self, relation: &str) -> Result<bool, Error> {
         if !self.may_decide() {
-            let decided = self.ledger != self.ledger_read || !self.ledger.queue().is_empty();
-            if decided && self.leads.is_some_and(|(leads, _)| leads) {
-                // The peers that wait for this see the count and call for a new hook of the leader.
-                self.record.leave_unsettled();
+            if self.leads.is_some_and(|(leads, _)| leads) {
+                self.call_after_long_hook()?;
             }
             return Ok(false);
         }
@@ -93,6 +91,31 @@ impl Hook {
         }
         let text = self.ledger.encode()?;
         databag::write_application(&mut *self.tools, relation, &[(&self.keys.current, &text)])
+    }
+
+    /// A hook of a leader took too long to write the ledger: has somebody call for the next one whose
+    /// news were lost or who waits for the leader.
+    fn call_after_long_hook(&mut self) -> Result<(), Error> {
+        let unit = self.context.unit.clone();
+        let lost = self.ledger != self.ledger_read;
+        let remote = self.context.remote.clone().filter(|_| self.context.relation == self.relation);
+        let waiting = self.ledger.queue().iter().find(|waiting| waiting.member != unit);
+        let own_waits = self
+            .record
+            .requests()
+            .iter()
+            .any(|(lock, request)| !self.ledger_read.has_request(&unit, lock, request));
+        if lost && self.ledger_read.leader.as_ref() != Some(&unit) {
+            self.record.leave_unsettled(None);
+        } else if let Some(remote) = remote.filter(|_| lost) {
+            self.record.leave_unsettled(Some(remote));
+        } else if let Some(member) = waiting.map(|waiting| waiting.member.clone()) {
+            self.record.leave_unsettled(Some(member));
+        } else if own_waits {
+            let peer = self.peers()?.first().cloned();
+            self.record.leave_unsettled(peer);
+        }
+        Ok(())
     }
 
     /// Whether others have released in their turns and nothing else has happened. Writing that would

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::VERSION;
 use crate::error::Error;
-use crate::model::{LockName, Outcome, Token};
+use crate::model::{LockName, Member, Outcome, Token};
 
 /// The longest record that is read, in bytes.
 const LONGEST_RECORD: usize = 64 * 1024;
@@ -35,6 +35,9 @@ pub struct Record {
     /// Counts the hooks of this member, as leader, that could not write what they had decided.
     #[serde(default, skip_serializing_if = "is_zero")]
     unsettled: u64,
+    /// Who is asked to answer the last of these; all that wait for it, if nobody is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked: Option<Member>,
     /// The last call of a leader that this member has answered.
     #[serde(default, skip_serializing_if = "is_zero")]
     answered: u64,
@@ -82,6 +85,7 @@ impl Default for Record {
             requests: BTreeMap::new(),
             released: BTreeMap::new(),
             unsettled: 0,
+            asked: None,
             answered: 0,
             heard: 0,
             kept: BTreeSet::new(),
@@ -224,10 +228,18 @@ impl Record {
         self.sequence += u64::from(before != self.released.len());
     }
 
-    /// Counts one more hook that could not write what it had decided.
-    pub fn leave_unsettled(&mut self) {
+    /// Counts one more hook that could not write what it had decided, and asks `member` to answer
+    /// that; every member that waits for it, if none is named.
+    pub fn leave_unsettled(&mut self, member: Option<Member>) {
         self.unsettled += 1;
+        self.asked = member;
         self.sequence += 1;
+    }
+
+    /// Whether `record`, of a leader, asks `member` to change its own record, which is this one.
+    /// `waits` says whether that waits for something.
+    pub fn is_asked_by(&self, record: &Self, member: &Member, waits: bool) -> bool {
+        record.unsettled > self.heard && record.asked.as_ref().map_or(waits, |asked| asked == member)
     }
 
     /// How many hooks of this member could not write what they had decided.

@@ -94,8 +94,8 @@ impl Hook {
         self.step(py, Step::is_leader)
     }
 
-    fn may_decide(&self, py: Python<'_>) -> PyResult<bool> {
-        self.step(py, |step| Ok(step.may_decide()))
+    fn may_decide(&self) -> bool {
+        self.see(|step| step.may_decide())
     }
 
     #[getter]

@@ -57,6 +57,7 @@ class Engine:
         self.relname = peer_relation_name
         self._hook: _core.Hook | None = None
         self._messages = framework.Messages()
+        self._asks_policy = False
         self._queues: dict[str, tuple[set[str], list[str]]] = {}
         framework.at_start(self.initialize)
         # A charm author need not remember to call it.
@@ -68,11 +69,13 @@ class Engine:
             return
         if self.relname is None:
             self.relname = framework.first_peer_relation()
+        rules = self._rules()
+        self._asks_policy = rules == "custom"
         self._hook = _core.Hook(
             dict(os.environ),
             key=self.key,
             relation=self.relname,
-            rules=self._rules(),
+            rules=rules,
             announce=not self._hears_releases(),
             legacy_file=f".charmhelpers.coordinator.{self._name()}",
             **framework.core_options(),
@@ -192,7 +195,7 @@ class Engine:
         granted, queue = self._standing(lock)
         if unit in granted:
             return True
-        if self._rules() != "custom" or unit not in queue:
+        if not self._asks_policy or unit not in queue:
             return False
         policy = getattr(self, f"grant_{lock}", None) or self.default_grant
         if not policy(lock, unit, set(granted), list(queue)):
@@ -293,7 +296,7 @@ class Engine:
 
     def _decide(self) -> None:
         hook = self._opened()
-        if self._rules() == "custom" and hook.may_decide():
+        if self._asks_policy and hook.may_decide():
             for lock, unit in hook.waiting():
                 self.grant(lock, unit)
 
