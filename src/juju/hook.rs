@@ -165,7 +165,10 @@ impl Hook {
 
     /// Asks for `lock` and returns whether it is held now. Never waits.
     ///
-    /// A unit in its last hooks asks for nothing: no leader hears it any more.
+    /// A unit in its last hooks asks for nothing: no leader hears it any more. And a unit that had the
+    /// lock already asks again only in a hook that is not about the coordinator itself, to which such
+    /// a request is postponed: every turn makes hooks on all units, and a charm that asked in each of
+    /// them would keep the application busy for ever.
     ///
     /// # Errors
     ///
@@ -173,6 +176,11 @@ impl Hook {
     pub fn acquire(&mut self, lock: &LockName, now: &str) -> Result<bool, Error> {
         if self.context.is_leaving() || self.detached {
             return Ok(self.held.contains_key(lock));
+        }
+        let again = self.is_own_hook() && self.local.recent.contains(lock);
+        if again && !self.record.requests().contains_key(lock) {
+            self.local.postponed.entry(lock.clone()).or_insert_with(|| now.to_owned());
+            return Ok(false);
         }
         self.record.request(lock, now);
         self.show_own();
@@ -205,8 +213,12 @@ impl Hook {
     ///
     /// `NotHeld` if the lock was not even asked for.
     pub fn release(&mut self, lock: &LockName, outcome: Outcome) -> Result<(), Error> {
-        let token = self.held.remove(lock).flatten();
-        if !self.record.release(lock, token, outcome) {
+        let held = self.held.remove(lock);
+        let postponed = self.local.postponed.remove(lock).is_some();
+        if held.is_some() {
+            self.local.recent.insert(lock.clone());
+        }
+        if !self.record.release(lock, held.flatten(), outcome) && !postponed {
             return Err(self.not_held(lock, "released"));
         }
         self.show_own();
@@ -265,6 +277,11 @@ impl Hook {
     /// The locks that are held now, with their tokens.
     pub fn held(&self) -> &BTreeMap<LockName, Option<Token>> {
         &self.held
+    }
+
+    /// The requests that are kept for a later hook, with their times.
+    pub fn postponed(&self) -> &BTreeMap<LockName, String> {
+        &self.local.postponed
     }
 
     /// This unit's record as it stands now.

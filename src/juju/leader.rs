@@ -40,6 +40,11 @@ impl Hook {
         self.leads.is_none() && (recorded.is_none_or(|leader| *leader == self.context.unit) || stalled)
     }
 
+    /// Whether this hook was made by what a coordinator wrote, here or on another unit.
+    pub(super) fn is_own_hook(&self) -> bool {
+        self.about_peer_relation() || self.context.hook == "leader-settings-changed"
+    }
+
     fn about_peer_relation(&self) -> bool {
         self.relation.is_some() && self.context.relation == self.relation
     }
@@ -244,8 +249,21 @@ impl Hook {
         if announce {
             self.ledger.announce(&rules);
         } else {
+            self.fold_announced()?;
             let members = self.peers()?.len() + 1;
             self.ledger.settle(&rules, members);
+        }
+        Ok(())
+    }
+
+    /// Looks at members whose turns were announced: the end of a turn is not always written to the
+    /// ledger, and what stands there is taken as held where turns are not announced any more.
+    fn fold_announced(&mut self) -> Result<(), Error> {
+        let announced = self.ledger.grants().iter().filter(|grant| grant.turn.is_some());
+        let mut members: BTreeSet<Member> = announced.map(|grant| grant.member.clone()).collect();
+        members.remove(&self.context.unit);
+        for member in members {
+            self.fold(&member, false)?;
         }
         Ok(())
     }

@@ -33,6 +33,12 @@ pub(super) struct Local {
     /// of their requests.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) ended: BTreeMap<Member, BTreeMap<LockName, String>>,
+    /// Locks released since the last hook that was not about the coordinator itself.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) recent: BTreeSet<LockName>,
+    /// Requests for such locks, kept for the next such hook, with their times.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) postponed: BTreeMap<LockName, String>,
     /// This unit's record, while there is no relation.
     #[serde(default)]
     pub(super) record: Option<Record>,

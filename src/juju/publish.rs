@@ -34,6 +34,7 @@ impl Hook {
         for (lock, token) in released {
             self.record.release(&lock, token, Outcome::Ok);
             self.held.remove(&lock);
+            self.local.recent.insert(lock);
         }
         self.show_own();
         if self.may_decide() {
@@ -123,6 +124,7 @@ impl Hook {
     fn only_turns_ended(&self) -> bool {
         let own = |ledger: &Ledger| ledger.grants().iter().any(|grant| grant.member == self.context.unit);
         self.options.announce
+            && self.options.rules.turn().is_some()
             && own(&self.ledger) == own(&self.ledger_read)
             && self.ledger.is_ahead_by_turns(&self.ledger_read, &self.views)
     }

@@ -33,6 +33,7 @@ impl Hook {
         }
         self.read_record();
         self.renew_void_requests();
+        self.ask_postponed();
         if self.context.is_leaving() {
             self.withdraw_all();
         }
@@ -178,6 +179,17 @@ impl Hook {
             self.record.disown(&at);
         }
         self.show_own();
+    }
+
+    /// Asks for what was [postponed](Hook::acquire).
+    fn ask_postponed(&mut self) {
+        if !self.is_own_hook() {
+            self.local.recent.clear();
+            for (lock, at) in std::mem::take(&mut self.local.postponed) {
+                self.record.request(&lock, &at);
+            }
+            self.show_own();
+        }
     }
 
     /// A unit that is being removed takes no more turns, and says so to those behind it.

@@ -57,7 +57,8 @@ impl Ledger {
         let released =
             |grant: &Grant| views.get(&grant.member).is_some_and(|view| view.released_in_turn(grant));
         let seen = |grant| released(grant) || ended().any(|last| last.waited_for(grant) && released(last));
-        same && more && !self.legacy && self.queue.is_empty() && ended().all(seen)
+        let turns = ended().all(|grant| grant.turn.is_some());
+        same && more && turns && !self.legacy && self.queue.is_empty() && ended().all(seen)
     }
 
     /// The grant that answers `request`.

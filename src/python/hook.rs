@@ -127,6 +127,9 @@ impl Hook {
             for waiting in step.ledger_mut().waiting().iter().filter(|waiting| waiting.member != unit) {
                 add(&waiting.member, &waiting.lock, &waiting.at);
             }
+            for (lock, at) in step.postponed() {
+                add(&unit, lock, at);
+            }
             for (lock, request) in step.record().requests() {
                 add(&unit, lock, &request.at);
             }

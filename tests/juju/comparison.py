@@ -136,6 +136,8 @@ class Pair:
         self.time = self.ours.now
         self.next_unit = units
         self.grants = 0
+        self.had: dict[str, set[str]] = {}
+        """By unit, what it had since its last hook that was not about the coordinator itself."""
 
     @property
     def units(self) -> list[str]:
@@ -154,7 +156,12 @@ class Pair:
         self.compare()
 
     def run(self, hook: Hook) -> Seen:
-        hook = replace(hook, asks_only_idle=self.only_idle)
+        # Ours postpones what is asked for again in a hook that a coordinator's own data made.
+        had = self.had.setdefault(hook.unit, set())
+        if hook.remote is None:
+            had.clear()
+        asks = tuple(lock for lock in hook.asks if lock not in had)
+        hook = replace(hook, asks=asks, asks_only_idle=self.only_idle)
         self.trace.append(str(hook))
         first = self.time + dt.timedelta(seconds=1)
         times = [first + dt.timedelta(seconds=number) for number in range(len(hook.asks))]
@@ -165,6 +172,7 @@ class Pair:
         self.grants += len(ours.at_end)
         if hook.fails:
             return self.run(replace(hook, fails=False))
+        had.update(ours.at_start, ours.at_end)
         return ours
 
     def settle(self, unit: str) -> None:

@@ -5,6 +5,7 @@ In all else they are equal, see test_differential.py.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -218,3 +219,21 @@ def test_a_unit_knows_of_requests_of_others_what_the_leader_has_taken_up(world: 
         either.hear("app/1")
         either.idle("app/2")
         assert set(either.coordinator.requests["app/1"]) == {"restart"}
+
+
+def test_what_is_asked_for_again_in_a_hook_of_the_coordinator_waits_for_another_hook(
+    world: MakeWorld,
+) -> None:
+    # Every turn makes hooks on all units. A charm that asks in each of them would never end.
+    again = Hook("app/1", "coordinator-relation-changed", ("restart",), "app/0")
+    old, ours = world(TheirSerial, 2), world(OurSerial, 2)
+    for either in (old, ours):
+        either.ask("app/1", "restart")
+        either.hear("app/1")
+        assert held_at_start(either, "app/1") == {"restart"}
+        assert either.run(again, [either.now + dt.timedelta(seconds=9)]).answers == [False]
+    assert "restart" in json.loads(old.databags["app/1"][KEY])
+    assert json.loads(ours.databags["app/1"][KEY]) == {}
+    assert ours.coordinator.requested("restart")
+    ours.idle("app/1")
+    assert "restart" in json.loads(ours.databags["app/1"][KEY])
