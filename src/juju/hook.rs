@@ -284,6 +284,11 @@ impl Hook {
         &self.local.postponed
     }
 
+    /// The other units, as far as this hook had to know them.
+    pub fn known_peers(&self) -> impl Iterator<Item = &Member> {
+        self.peers.iter().flatten()
+    }
+
     /// This unit's record as it stands now.
     pub fn record(&self) -> &Record {
         &self.record

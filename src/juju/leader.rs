@@ -243,7 +243,12 @@ impl Hook {
         if self.ledger.legacy {
             self.import_settings()?;
         }
-        if rules == Rules::Custom || self.ledger.waiting().is_empty() {
+        if self.ledger.waiting().is_empty() {
+            return Ok(());
+        }
+        if rules == Rules::Custom {
+            // Policies take shares of the application.
+            self.peers()?;
             return Ok(());
         }
         if announce {

@@ -117,6 +117,7 @@ impl Hook {
     fn requests(&self) -> Times {
         self.see(|step| {
             let mut requests = Times::from([(step.unit().to_string(), BTreeMap::new())]);
+            requests.extend(step.known_peers().map(|peer| (peer.to_string(), BTreeMap::new())));
             let mut add = |member: &Member, lock: &LockName, at: &str| {
                 requests.entry(member.to_string()).or_default().insert(lock.to_string(), at.to_owned());
             };

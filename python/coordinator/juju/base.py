@@ -40,7 +40,9 @@ class Engine:
     grants: Any = None
     """``grants[unit][lock]`` is the time of the request whose grant is in effect."""
     requests: Any = None
-    """``requests[unit][lock]`` is the time of the request, held ones included."""
+    """``requests[unit][lock]`` is the time of the request, held ones included.
+
+    A policy finds every unit of the application here, also those that ask for nothing."""
 
     rules = "custom"
     """Rules in place of a policy: ``simple``, ``serial``, ``at most 2``, ``at most 25%``."""
