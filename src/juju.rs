@@ -9,6 +9,7 @@ mod context;
 mod databag;
 mod hook;
 mod leader;
+mod leadership;
 mod local;
 mod operator;
 mod publish;

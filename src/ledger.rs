@@ -29,7 +29,7 @@ use crate::error::Error;
 use crate::model::{LockName, Member, Outcome, Token};
 use crate::rules::Turn;
 
-pub use record::{Record, Release, Request};
+pub use record::{MOST_REQUESTS, Record, Release, Request};
 pub use standing::Standing;
 pub use view::{View, Views, decode_legacy, encode_legacy};
 

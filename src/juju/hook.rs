@@ -1,24 +1,19 @@
 //! One hook, one step: what a unit reads, learns and may do.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::Context;
 use super::databag::{Bag, Keys};
+use super::leadership::Leadership;
 use super::local::Local;
 use super::settings::Settings;
 use super::tools::{Tools, query};
 use crate::error::{Error, ErrorKind};
-use crate::ledger::{Ended, Ledger, Record, Standing, Views};
+use crate::ledger::{Ended, Ledger, MOST_REQUESTS, Record, Standing, Views};
 use crate::model::{LockName, Member, Outcome, Token};
 use crate::rules::Rules;
-
-/// How long after its confirmation a leader still decides and writes.
-///
-/// The agent vouches for 30 s of leadership. The ledger is committed whole, as it was read when the
-/// hook began: after a longer hook somebody else may have led and granted in between, and writing
-/// would take that back. Ten seconds are left for the commit.
-const LEADERSHIP_LASTS: Duration = Duration::from_secs(20);
 
 /// What a charm chose.
 #[derive(Clone, Debug)]
@@ -52,7 +47,7 @@ pub struct Hook {
     pub(super) options: Options,
     pub(super) keys: Keys,
     pub(super) tools: Box<dyn Tools>,
-    pub(super) monotonic: Box<dyn Fn() -> Duration + Send + Sync>,
+    pub(super) monotonic: Arc<dyn Fn() -> Duration + Send + Sync>,
     /// This unit's wall clock at the start of the hook, as it stands on requests.
     pub(super) now: String,
     pub(super) local: Local,
@@ -72,8 +67,10 @@ pub struct Hook {
     pub(super) peers: Option<BTreeSet<Member>>,
     /// When the ledger was about to be read.
     pub(super) opened: Duration,
-    /// Whether this unit leads, and when the agent was asked.
-    pub(super) leads: Option<(bool, Duration)>,
+    /// Whether this unit leads, as far as this hook has asked.
+    pub(super) leads: Option<bool>,
+    /// The proof of that.
+    pub(super) leadership: Leadership,
     /// What this unit may do now, with the tokens; a legacy leader gives none.
     pub(super) held: BTreeMap<LockName, Option<Token>>,
     /// Own grants of this hook that are known to every future leader.
@@ -95,13 +92,19 @@ impl std::fmt::Debug for Hook {
     }
 }
 
+impl Drop for Hook {
+    fn drop(&mut self) {
+        self.leadership.end();
+    }
+}
+
 impl Hook {
     /// A step for the hook described by `context`. `monotonic` is a clock that counts from any point.
     pub fn new(
         context: Context,
         options: Options,
         tools: Box<dyn Tools>,
-        monotonic: Box<dyn Fn() -> Duration + Send + Sync>,
+        monotonic: Arc<dyn Fn() -> Duration + Send + Sync>,
     ) -> Self {
         let keys = Keys::new(&options.key);
         Self {
@@ -125,6 +128,7 @@ impl Hook {
             peers: None,
             opened: Duration::ZERO,
             leads: None,
+            leadership: Leadership::unknown(),
             held: BTreeMap::new(),
             secured: BTreeSet::new(),
             closed: false,
@@ -139,12 +143,7 @@ impl Hook {
         if self.detached {
             return false;
         }
-        if self.relation.is_none() {
-            // There is no ledger yet that could be old.
-            return self.leads.is_some_and(|(leads, _)| leads);
-        }
-        let confirmed = self.leads.is_some_and(|(leads, asked)| leads && asked <= self.opened);
-        confirmed && (self.monotonic)().saturating_sub(self.opened) <= LEADERSHIP_LASTS
+        self.leadership.holds(self.opened, (self.monotonic)())
     }
 
     /// Whether this unit is the leader. Asked once per hook.
@@ -153,12 +152,28 @@ impl Hook {
     ///
     /// `Unavailable` if the hook tool fails.
     pub fn is_leader(&mut self) -> Result<bool, Error> {
-        if let Some((leads, _)) = self.leads {
-            return Ok(leads);
+        match self.leads {
+            Some(leads) => Ok(leads),
+            None => self.confirm(),
         }
+    }
+
+    /// Asks again whether this unit is the leader, which adds to the proof.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if the hook tool fails.
+    pub fn confirm(&mut self) -> Result<bool, Error> {
         let asked = (self.monotonic)();
         let leads: bool = query(&mut *self.tools, &["is-leader", "--format=json"])?;
-        self.leads = Some((leads, asked));
+        self.leadership.answered(leads, asked);
+        if leads && self.leads.is_none() {
+            if let Some(tools) = self.tools.for_thread() {
+                let monotonic = Arc::clone(&self.monotonic);
+                self.leadership.keep(tools, move || monotonic());
+            }
+        }
+        self.leads = Some(leads);
         self.local.leads = leads;
         Ok(leads)
     }
@@ -177,6 +192,14 @@ impl Hook {
         if self.context.is_leaving() || self.detached {
             return Ok(self.held.contains_key(lock));
         }
+        let asked = self.record.requests();
+        if asked.len() >= MOST_REQUESTS && !asked.contains_key(lock) {
+            let unit = &self.context.unit;
+            return Err(Error::invalid(format!(
+                "{unit} asks for {MOST_REQUESTS} locks already: release some before it asks for {:?}",
+                lock.as_str()
+            )));
+        }
         let again = self.is_own_hook() && self.local.recent.contains(lock);
         if again && !self.record.requests().contains_key(lock) {
             self.local.postponed.entry(lock.clone()).or_insert_with(|| now.to_owned());
@@ -184,8 +207,10 @@ impl Hook {
         }
         self.record.request(lock, now);
         self.show_own();
-        if self.relation.is_none() {
-            self.is_leader()?;
+        if self.relation.is_none() && self.leads.is_none() {
+            self.confirm()?;
+            // Nothing was read yet that could be older than the answer.
+            self.opened = (self.monotonic)();
         }
         if !self.held.contains_key(lock) && self.may_decide() {
             self.lead()?;
@@ -209,10 +234,18 @@ impl Hook {
 
     /// Releases a held lock now, or withdraws a request that waits.
     ///
+    /// Under rules where a turn lends itself to other locks, the lock whose turn it is stays until the
+    /// others are released.
+    ///
     /// # Errors
     ///
     /// `NotHeld` if the lock was not even asked for.
     pub fn release(&mut self, lock: &LockName, outcome: Outcome) -> Result<(), Error> {
+        if self.lends(lock) {
+            // Another lock is held under the turn of this one, which lasts as long as that.
+            self.record.let_go(lock);
+            return Ok(());
+        }
         let held = self.held.remove(lock);
         let postponed = self.local.postponed.remove(lock).is_some();
         if held.is_some() {
@@ -223,6 +256,14 @@ impl Hook {
         }
         self.show_own();
         Ok(())
+    }
+
+    /// Whether another lock is held under the turn of this one.
+    fn lends(&self, lock: &LockName) -> bool {
+        let Some(Some(token)) = self.held.get(lock) else { return false };
+        let mut grants = self.ledger.grants().iter();
+        grants.any(|grant| grant.token == *token && &grant.lock == lock)
+            && self.held.iter().any(|(other, held)| other != lock && *held == Some(*token))
     }
 
     fn not_held(&self, lock: &LockName, what: &str) -> Error {

@@ -37,7 +37,10 @@ impl Hook {
     fn suspects_itself(&self) -> bool {
         let recorded = self.ledger_read.leader.as_ref();
         let stalled = !self.about_peer_relation() && (self.is_behind() || !self.ledger.queue().is_empty());
-        self.leads.is_none() && (recorded.is_none_or(|leader| *leader == self.context.unit) || stalled)
+        // A unit with requests of its own finds out by them.
+        let idle = self.context.hook == "update-status" && self.record.requests().is_empty();
+        self.leads.is_none()
+            && (idle || recorded.is_none_or(|leader| *leader == self.context.unit) || stalled)
     }
 
     /// Whether this hook was made by what a coordinator wrote, here or on another unit.
@@ -98,6 +101,10 @@ impl Hook {
             return Ok(());
         }
         let mut settings = read.grants.clone();
+        for peer in settings.keys().filter(|peer| **peer != self.context.unit).cloned().collect::<Vec<_>>() {
+            // What it shows to have ended is not taken up again.
+            self.look_at(&peer)?;
+        }
         for (peer, locks) in &mut settings {
             if let Some(ended) = self.local.ended.get(peer) {
                 locks.retain(|lock, at| ended.get(lock) != Some(at));
@@ -128,7 +135,7 @@ impl Hook {
                     }
                 }
             }
-            if self.ledger.members().next().is_some() {
+            if self.ledger.members().next().is_some() || !self.ledger.quarantined.is_empty() {
                 return self.drop_departed();
             }
         }
@@ -193,7 +200,7 @@ impl Hook {
 
     /// Drops members of the ledger that are gone.
     fn drop_departed(&mut self) -> Result<(), Error> {
-        let known = self.ledger.members().cloned().collect();
+        let known = self.ledger.members().chain(self.ledger.quarantined.keys()).cloned().collect();
         for member in self.departed(known)? {
             self.forget(&member);
         }
@@ -205,8 +212,19 @@ impl Hook {
         if !self.peers()?.is_empty() {
             return Ok(false);
         }
-        let goal: GoalState = query(&mut *self.tools, &["goal-state", "--format=json"])?;
-        Ok(goal.units.keys().all(|unit| unit == self.context.unit.as_str()))
+        let units = self.existing_units();
+        Ok(units.is_some_and(|units| units.keys().all(|unit| unit == self.context.unit.as_str())))
+    }
+
+    /// The units that the model has. Without an answer nobody is taken as gone, and nobody as alone.
+    fn existing_units(&mut self) -> Option<BTreeMap<String, serde_json::Value>> {
+        match query::<GoalState>(&mut *self.tools, &["goal-state", "--format=json"]) {
+            Ok(goal) => Some(goal.units),
+            Err(error) => {
+                self.news.warnings.push(format!("which units there are is unknown in this hook: {error}"));
+                None
+            }
+        }
     }
 
     /// Those of `members` that are gone.
@@ -221,9 +239,8 @@ impl Hook {
         if members.is_empty() {
             return Ok(members);
         }
-        let goal: GoalState = query(&mut *self.tools, &["goal-state", "--format=json"])?;
-        let (leaving, gone) =
-            members.into_iter().partition(|member| goal.units.contains_key(member.as_str()));
+        let Some(units) = self.existing_units() else { return Ok(BTreeSet::new()) };
+        let (leaving, gone) = members.into_iter().partition(|member| units.contains_key(member.as_str()));
         let leaving: BTreeSet<Member> = leaving;
         for member in &leaving {
             self.fold(member, true)?;
@@ -240,9 +257,12 @@ impl Hook {
         self.news.ended.extend(ended);
         let rules = self.options.rules;
         let announce = rules.turn().is_some() && !self.ledger.waiting().is_empty() && self.may_announce()?;
-        if self.ledger.legacy {
-            self.import_settings()?;
+        if self.ledger.waiting().is_empty() && !self.ledger.legacy {
+            return Ok(());
         }
+        // Somebody may have led since without a trace in the ledger: where the leadership came back in
+        // the middle of a hook, no hook tells of it.
+        self.import_settings()?;
         if self.ledger.waiting().is_empty() {
             return Ok(());
         }

@@ -33,6 +33,9 @@ pub(super) struct Local {
     /// of their requests.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) ended: BTreeMap<Member, BTreeMap<LockName, String>>,
+    /// Own grants that this unit acts on before the ledger has them, with the times of the requests.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) acting: BTreeMap<LockName, String>,
     /// Locks released since the last hook that was not about the coordinator itself.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) recent: BTreeSet<LockName>,

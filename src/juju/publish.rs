@@ -62,31 +62,46 @@ impl Hook {
             return Ok(());
         }
         if let Some(relation) = self.relation.clone() {
-            let ledger_written = self.publish_ledger(&relation)?;
+            let decided = self.may_decide();
+            if decided {
+                self.call_for_own_hook()?;
+            } else if self.leads == Some(true) {
+                self.call_after_long_hook()?;
+            }
+            // The record first: a ledger without it would have grants for requests that are nowhere.
             self.publish_record(&relation)?;
-            if ledger_written && self.ledger.legacy && self.context.leader_settings {
+            if decided
+                && self.publish_ledger(&relation)?
+                && self.ledger.legacy
+                && self.context.leader_settings
+            {
                 // Last, for it takes effect at once: a failure before it leaves nothing half done.
                 self.write_settings(Shown::All)?;
             }
-            self.local.record = None;
+            if self.bag.contains_key(&self.keys.current) {
+                // Only now is it certain that the peers have what was kept here for them.
+                self.local.record = None;
+            } else if self.local.record.is_some() {
+                self.local.record = Some(self.record.clone());
+            }
         } else {
             self.local.record = Some(self.record.clone());
         }
+        self.leadership.end();
+        self.keep_local()
+    }
+
+    /// Writes the local file if it has changed.
+    pub(super) fn keep_local(&mut self) -> Result<(), Error> {
         if self.local != self.local_read {
             local::write(&local::path(&self.context.directory, &self.options.key), &self.local)?;
+            self.local_read = self.local.clone();
         }
         Ok(())
     }
 
     /// Returns whether the ledger is, or was already, as this leader wants it.
     fn publish_ledger(&mut self, relation: &str) -> Result<bool, Error> {
-        if !self.may_decide() {
-            if self.leads.is_some_and(|(leads, _)| leads) {
-                self.call_after_long_hook()?;
-            }
-            return Ok(false);
-        }
-        self.call_for_own_hook()?;
         if self.ledger_stored && (self.ledger == self.ledger_read || self.only_turns_ended()) {
             return Ok(true);
         }

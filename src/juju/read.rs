@@ -25,8 +25,7 @@ impl Hook {
         if self.asks_first() {
             self.is_leader()?;
         }
-        // The 30 s that the agent vouches for begin when it is asked.
-        self.opened = self.leads.map_or_else(&self.monotonic, |(_, asked)| asked);
+        self.opened = (self.monotonic)();
         self.find_relation()?;
         if self.relation.is_some() {
             self.read_ledger()?;
@@ -66,16 +65,18 @@ impl Hook {
         }
         let relations: Option<Vec<String>> =
             query(&mut *self.tools, &["relation-ids", "--format=json", &self.options.relation])?;
-        match relations.unwrap_or_default().into_iter().min() {
-            Some(relation) => match databag::read_unit(&mut *self.tools, &relation, &self.context.unit) {
-                Ok(bag) => self.use_relation(relation, bag),
-                Err(_) if matches!(self.context.hook.as_str(), "stop" | "remove") => {
-                    self.detached = true;
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            },
-            None => Ok(()),
+        let Some(relation) = relations.unwrap_or_default().into_iter().min() else {
+            // One that was there and is not any more was left: this unit is being removed.
+            self.detached = self.local.relation.is_some();
+            return Ok(());
+        };
+        match databag::read_unit(&mut *self.tools, &relation, &self.context.unit) {
+            Ok(bag) => self.use_relation(relation, bag),
+            Err(_) if matches!(self.context.hook.as_str(), "stop" | "remove") => {
+                self.detached = true;
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -120,8 +121,8 @@ impl Hook {
         self.record = match &published {
             View::Current(record) => record.clone(),
             View::Legacy(requests) => self.adopt(requests),
-            View::Silent => match self.local.record.take() {
-                Some(record) => record,
+            View::Silent => match &self.local.record {
+                Some(record) => record.clone(),
                 None => self.adopt(&self.legacy_file()),
             },
             View::Quarantined(reason) => {
@@ -163,30 +164,41 @@ impl Hook {
                 self.record.request(&lock, &self.now.clone());
             }
         }
-        // A grant for a request that this unit does not have: its hook failed after it was made known.
-        let unknown: Vec<String> = self
-            .ledger
-            .grants()
-            .iter()
-            .filter(|grant| grant.member == self.context.unit && grant.request == 0)
-            .filter(|grant| {
-                let own = self.record.requests().get(&grant.lock);
-                own.is_none_or(|request| request.at != grant.at)
-            })
-            .map(|grant| grant.at.clone())
-            .collect();
-        for at in unknown {
-            self.record.disown(&at);
-        }
+        self.resume();
         self.show_own();
+    }
+
+    /// Goes on with what this unit was granted in a hook that then failed or was never committed.
+    ///
+    /// Every leader knows of such a grant, so the unit has it still; a new request would give it away,
+    /// perhaps in the middle of the work.
+    fn resume(&mut self) {
+        let unit = &self.context.unit;
+        let own = self.ledger.grants().iter().filter(|grant| &grant.member == unit);
+        let highest = own.clone().map(|grant| grant.request).max().unwrap_or(0);
+        let known = own.filter(|grant| grant.request == 0).map(|grant| (&grant.lock, &grant.at));
+        let mut resumed: BTreeMap<LockName, String> =
+            known.chain(&self.local.acting).map(|(lock, at)| (lock.clone(), at.clone())).collect();
+        resumed.retain(|lock, at| self.record.is_before(at) && !self.record.requests().contains_key(lock));
+        // A record that is older than its own grants was lost in between; they end with the next one.
+        self.record.skip_numbers(highest);
+        self.local.acting.clone_from(&resumed);
+        let mut in_order: Vec<_> = resumed.into_iter().collect();
+        in_order.sort_by(|one, other| one.1.cmp(&other.1));
+        for (lock, at) in in_order {
+            self.record.adopt(&lock, &at);
+        }
     }
 
     /// Asks for what was [postponed](Hook::acquire).
     fn ask_postponed(&mut self) {
         if !self.is_own_hook() {
             self.local.recent.clear();
-            for (lock, at) in std::mem::take(&mut self.local.postponed) {
-                self.record.request(&lock, &at);
+            // Kept until a record that was committed shows it.
+            let record = &self.record;
+            self.local.postponed.retain(|_, at| record.is_before(at));
+            for (lock, at) in &self.local.postponed {
+                self.record.request(lock, at);
             }
             self.show_own();
         }

@@ -100,7 +100,7 @@ impl Hook {
     /// next hook, which it asks a peer to bring about; one that has no peers has nobody to tell.
     pub(super) fn secure(&mut self, token: Token) -> Result<bool, Error> {
         let stored = self.ledger_read.grants().iter().any(|grant| grant.token == token);
-        if stored || self.secured.contains(&token) || self.relation.is_none() {
+        if stored || self.secured.contains(&token) {
             return Ok(true);
         }
         if !self.context.leader_settings {
@@ -109,6 +109,10 @@ impl Hook {
         if !self.write_settings(Shown::OwnAndStored)? {
             return Ok(false);
         }
+        // Should this hook fail in the middle of the work, its retry goes on with the same grant.
+        let own = self.ledger.grants().iter().filter(|grant| grant.token == token);
+        self.local.acting.extend(own.map(|grant| (grant.lock.clone(), grant.at.clone())));
+        self.keep_local()?;
         self.secured.insert(token);
         Ok(true)
     }
@@ -123,7 +127,7 @@ impl Hook {
         let Some(request) = self.record.requests().get(lock).cloned() else { return Ok(false) };
         let theirs = self.settings.as_ref().filter(|settings| !settings.ours);
         let granted = theirs.and_then(|settings| settings.grants.get(&unit)?.get(lock));
-        if granted != Some(&request.at) || self.leads.is_some_and(|(leads, _)| leads) {
+        if granted != Some(&request.at) || self.leads == Some(true) {
             return Ok(false);
         }
         let mut ledger = self.ledger.clone();

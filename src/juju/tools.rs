@@ -30,6 +30,9 @@ pub trait Tools: Send + fmt::Debug {
     /// `Unavailable` if the tool cannot be started or does not end in time. A tool that ends with
     /// another status than 0 is no error here.
     fn run(&mut self, arguments: &[&str], stdin: Option<&[u8]>) -> Result<Output, Error>;
+
+    /// The same tools for another thread, if they can be run beside these.
+    fn for_thread(&self) -> Option<Box<dyn Tools>>;
 }
 
 /// The real hook tools, found through `PATH`.
@@ -58,6 +61,10 @@ impl Tools for Processes {
             .build()
             .map_err(|error| Error::unavailable("no event loop for hook tools").caused_by(error))?;
         runtime.block_on(self.run_one(arguments, stdin))
+    }
+
+    fn for_thread(&self) -> Option<Box<dyn Tools>> {
+        Some(Box::new(Self { environment: self.environment.clone(), ..*self }))
     }
 }
 

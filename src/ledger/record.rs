@@ -12,11 +12,9 @@ use crate::model::{LockName, Member, Outcome, Token};
 /// The longest record that is read, in bytes.
 const LONGEST_RECORD: usize = 64 * 1024;
 /// How many locks a member may ask for at once.
-const MOST_REQUESTS: usize = 256;
+pub const MOST_REQUESTS: usize = 256;
 /// Numbers above this are refused: no member gets there by counting.
 const LARGEST_NUMBER: u64 = 1 << 53;
-/// The longest time stamp, in bytes.
-const LONGEST_TIME: usize = 32;
 
 /// The requests and releases of one member, whole: each version of it replaces the one before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -140,8 +138,8 @@ impl Record {
         if self.requests.values().any(|request| request.number == 0 || request.number > self.sequence) {
             return Err(Error::corrupt("record has a request from its own future"));
         }
-        let mut times = self.requests.values().map(|request| &request.at).chain([&self.clock]);
-        if times.any(|time| time.len() > LONGEST_TIME || time.chars().any(char::is_control)) {
+        let mut times = self.requests.values().map(|request| &request.at);
+        if !times.all(|time| is_time(time)) || !(self.clock.is_empty() || is_time(&self.clock)) {
             return Err(Error::corrupt("record has a time that is none"));
         }
         Ok(())
@@ -206,19 +204,25 @@ impl Record {
         self.sequence += u64::from(self.kept.insert(lock.clone()));
     }
 
+    /// Has `lock` end with the hook like any other.
+    pub fn let_go(&mut self, lock: &LockName) {
+        self.sequence += u64::from(self.kept.remove(lock));
+    }
+
     /// Whether `lock` is kept beyond the hook.
     pub fn keeps(&self, lock: &LockName) -> bool {
         self.kept.contains(lock)
     }
 
-    /// Says that a grant for a request made at `at`, which this record does not have, is not held.
-    ///
-    /// A hook that failed after its grant was made known leaves such a grant behind.
-    pub fn disown(&mut self, at: &str) {
-        if at > self.clock.as_str() {
-            at.clone_into(&mut self.clock);
-            self.sequence += 1;
-        }
+    /// Whether this record is from before a request was made at `at`.
+    pub fn is_before(&self, at: &str) -> bool {
+        self.clock.as_str() < at
+    }
+
+    /// Goes on from `number`, if that is above the numbers of this record: it is an old one, and what
+    /// was asked for since is lost.
+    pub fn skip_numbers(&mut self, number: u64) {
+        self.sequence = self.sequence.max(number);
     }
 
     /// Forgets the releases for which `listed` is false.
@@ -270,20 +274,44 @@ impl Record {
     }
 }
 
-/// The time one microsecond after `time`; `time` itself if it is none.
-fn just_after(time: &str) -> String {
-    let mut parts = [0_u32; 7];
+/// Whether `text` is a time, `YYYY-mm-dd HH:MM:SS.ffffffZ`, of a day that there is.
+pub(super) fn is_time(text: &str) -> bool {
+    const SHAPE: &[u8] = b"dddd-dd-dd dd:dd:dd.ddddddZ";
+    let shaped = text.len() == SHAPE.len()
+        && text.bytes().zip(SHAPE).all(|(byte, shape)| match shape {
+            b'd' => byte.is_ascii_digit(),
+            other => byte == *other,
+        });
+    let [year, month, day, hour, minute, second, _] = parts(text);
+    let date = year > 0 && (1..=12).contains(&month) && (1..=days(year, month)).contains(&day);
+    shaped && date && hour < 24 && minute < 60 && second < 60
+}
+
+/// Year, month, day, hour, minute, second and microseconds of a time.
+fn parts(time: &str) -> [u32; 7] {
+    let mut parts = [0; 7];
     let numbers = time.split(|character: char| !character.is_ascii_digit()).filter(|text| !text.is_empty());
     for (part, number) in parts.iter_mut().zip(numbers) {
         *part = number.parse().unwrap_or(0);
     }
-    let [year, month, ..] = parts;
-    let days = match month {
+    parts
+}
+
+/// The days of a month.
+fn days(year: u32, month: u32) -> u32 {
+    match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
         2 => 28,
         4 | 6 | 9 | 11 => 30,
         _ => 31,
-    };
+    }
+}
+
+/// The time one microsecond after `time`.
+fn just_after(time: &str) -> String {
+    let mut parts = parts(time);
+    let [year, month, ..] = parts;
+    let days = days(year, month);
     // From the microseconds up to the month: the largest value of each part, and what follows it.
     let limits = [(6, 999_999, 0), (5, 59, 0), (4, 59, 0), (3, 23, 0), (2, days, 1), (1, 12, 1)];
     let full = limits.iter().take_while(|(part, largest, _)| parts[*part] >= *largest).count();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::record::is_time;
 use super::{Grant, Record, Request, Waiting};
 use crate::error::Error;
 use crate::model::{LockName, Member, Outcome};
@@ -150,14 +151,4 @@ pub fn decode_legacy(raw: &str) -> Result<BTreeMap<LockName, String>, Error> {
 
 fn legacy_requests(record: &Record) -> BTreeMap<LockName, String> {
     record.requests.iter().map(|(lock, request)| (lock.clone(), request.at.clone())).collect()
-}
-
-/// Whether `text` has the shape `YYYY-mm-dd HH:MM:SS.ffffffZ`.
-fn is_time(text: &str) -> bool {
-    const SHAPE: &[u8] = b"dddd-dd-dd dd:dd:dd.ddddddZ";
-    text.len() == SHAPE.len()
-        && text.bytes().zip(SHAPE).all(|(byte, shape)| match shape {
-            b'd' => byte.is_ascii_digit(),
-            other => byte == *other,
-        })
 }

@@ -98,6 +98,10 @@ impl Hook {
         self.see(|step| step.may_decide())
     }
 
+    fn confirm(&self, py: Python<'_>) -> PyResult<bool> {
+        self.step(py, Step::confirm)
+    }
+
     #[getter]
     fn unit(&self) -> String {
         self.see(|step| step.unit().to_string())

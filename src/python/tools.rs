@@ -1,5 +1,6 @@
 //! Hook tools that a Python callable runs, and clocks that it keeps: for simulations.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -22,6 +23,10 @@ impl Tools for Callable {
         })
         .map_err(|raised: PyErr| Error::unavailable("the callable for hook tools raised").caused_by(raised))
     }
+
+    fn for_thread(&self) -> Option<Box<dyn Tools>> {
+        None
+    }
 }
 
 /// The tools of a hook: `callable`, or the real ones with a limit of `seconds` each.
@@ -37,14 +42,14 @@ pub(super) fn tools(callable: Option<Py<PyAny>>, seconds: f64) -> PyResult<Box<d
 }
 
 /// A clock that counts: `callable() -> seconds`, or the machine's.
-pub(super) fn monotonic(callable: Option<Py<PyAny>>) -> Box<dyn Fn() -> Duration + Send + Sync> {
+pub(super) fn monotonic(callable: Option<Py<PyAny>>) -> Arc<dyn Fn() -> Duration + Send + Sync> {
     match callable {
         None => {
             #[allow(clippy::disallowed_methods)] // the one place where a clock is made
             let start = Instant::now();
-            Box::new(move || start.elapsed())
+            Arc::new(move || start.elapsed())
         }
-        Some(callable) => Box::new(move || {
+        Some(callable) => Arc::new(move || {
             let seconds = Python::attach(|py| callable.call0(py)?.extract::<f64>(py));
             seconds
                 .ok()

@@ -33,6 +33,8 @@ class Work:
     seconds: tuple[float, float] = (0.5, 5.0)
     long_seconds: tuple[float, float] = (30.0, 240.0)
     long_share: float = 0.1
+    keeps_asking: bool = False
+    """Whether a leader asks on while it works, as the thread of a real hook does."""
 
     def draw(self, chance: random.Random) -> float:
         return chance.uniform(
@@ -113,7 +115,13 @@ def rolling(
             if not coordinator.granted(lock) and not coordinator.requested(lock):
                 coordinator.acquire(lock)
             if coordinator.granted(lock):
-                hook.work(lock, durations.draw(chance))
+                seconds = durations.draw(chance)
+                while durations.keeps_asking and seconds > 10:
+                    hook.work(lock, 10)
+                    seconds -= 10
+                    if coordinator._opened().may_decide():
+                        coordinator._opened().confirm()
+                hook.work(lock, seconds)
                 done[lock] = revision
         path.write_text(json.dumps(done))
         hookenv._run_atexit()

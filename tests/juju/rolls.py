@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from coordinator import juju
-from rolling import PEERS, our_charm, restarted
+from rolling import PEERS, Work, our_charm, restarted
 from simulated_juju import Application, Faults, Model, NotSettledError, WorkInterval
 
 
@@ -66,7 +66,8 @@ def roll(seed: int) -> Counter[str]:
             assert len(units) <= allowed, explained(model, f"{work.name} on {units} at once")
 
         model.listen("work-start", few_enough)
-        charm = our_charm(plan.kind, locks=plan.locks)
+        work = Work(keeps_asking=seed % 2 == 0)
+        charm = our_charm(plan.kind, locks=plan.locks, work=work)
         application = model.deploy(
             "app", charm, units=plan.units, peers=PEERS, config={"revision": 0}
         )

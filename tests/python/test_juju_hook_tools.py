@@ -126,8 +126,8 @@ def test_a_charm_without_charmhelpers_calls_three_methods(tmp_path: Path) -> Non
     assert result.stdout.split("\n") == ["True True 1", "False", ""]
     written = [call for call in made.calls if call.startswith("relation-set")]
     assert [call.split("=")[0] for call in written] == [
-        "relation-set -r coordinator:0 --app coordinator-ledger",
         "relation-set -r coordinator:0 coordinator-ledger",
+        "relation-set -r coordinator:0 --app coordinator-ledger",
     ]
     assert made.calls[-1].startswith("juju-log -l INFO coordinator.Serial Requested restart")
 
@@ -281,12 +281,12 @@ def test_data_that_is_no_argument_goes_through_standard_input(tmp_path: Path) ->
     result = made.run(program)
     assert result.stderr == ""
     assert [call for call in made.calls if call.startswith("relation-set")] == [
-        "relation-set -r coordinator:0 --app --file -",
         "relation-set -r coordinator:0 --file -",
+        "relation-set -r coordinator:0 --app --file -",
     ]
     decoder = json.JSONDecoder()
     text = (tmp_path / "input").read_text()
     first, end = decoder.raw_decode(text)
     second, _ = decoder.raw_decode(text[end:])
-    assert set(first) == {"coordinator-ledger"}
-    assert set(second) == {"coordinator", "coordinator-ledger"}
+    assert set(first) == {"coordinator", "coordinator-ledger"}
+    assert set(second) == {"coordinator-ledger"}

@@ -169,7 +169,7 @@ def next_relation_hook(
             return hook("relation-broken")
         return None
     for name, version in sorted(remote.applications.items()):
-        if local.applications.get(name, 0) != version:
+        if local.applications.get(name, 0) < version:
             return hook("relation-changed", version=version)
     for other in sorted(seen):
         if other not in local.members:
