@@ -160,7 +160,9 @@ class Pair:
         had = self.had.setdefault(hook.unit, set())
         if hook.remote is None:
             had.clear()
-        asks = tuple(lock for lock in hook.asks if lock not in had)
+        # And the retry of a leader's hook goes on with what the hook that failed was granted.
+        retried = hook.fails and hook.unit == self.leader
+        asks = tuple(lock for lock in hook.asks if lock not in had and not retried)
         hook = replace(hook, asks=asks, asks_only_idle=self.only_idle)
         self.trace.append(str(hook))
         first = self.time + dt.timedelta(seconds=1)

@@ -237,3 +237,12 @@ def test_what_is_asked_for_again_in_a_hook_of_the_coordinator_waits_for_another_
     assert ours.coordinator.requested("restart")
     ours.idle("app/1")
     assert "restart" in json.loads(ours.databags["app/1"][KEY])
+
+
+def test_the_retry_of_a_leaders_hook_goes_on_with_the_same_grant(world: MakeWorld) -> None:
+    # It may have failed in the middle of the restart: to ask anew would be to give the lock away.
+    old, ours = world(TheirSerial), world(OurSerial)
+    for either in (old, ours):
+        either.ask("app/0", "restart", fails=True)
+    assert held_at_start(old, "app/0") == set()
+    assert held_at_start(ours, "app/0") == {"restart"}
