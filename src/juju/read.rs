@@ -176,7 +176,14 @@ impl Hook {
         let unit = &self.context.unit;
         let own = self.ledger.grants().iter().filter(|grant| &grant.member == unit);
         let highest = own.clone().map(|grant| grant.request).max().unwrap_or(0);
-        let known = own.filter(|grant| grant.request == 0).map(|grant| (&grant.lock, &grant.at));
+        let unnumbered = own.filter(|grant| grant.request == 0);
+        if matches!(self.keys.view(&self.bag), View::Legacy(_)) {
+            // The older charm's data is this unit's own word: what is not in it was released.
+            for grant in unnumbered.clone() {
+                self.record.skip_times(&grant.at);
+            }
+        }
+        let known = unnumbered.map(|grant| (&grant.lock, &grant.at));
         let mut resumed: BTreeMap<LockName, String> =
             known.chain(&self.local.acting).map(|(lock, at)| (lock.clone(), at.clone())).collect();
         resumed.retain(|lock, at| self.record.is_before(at) && !self.record.requests().contains_key(lock));

@@ -219,6 +219,13 @@ impl Record {
         self.clock.as_str() < at
     }
 
+    /// Puts later times on requests than `at`, a time that this member is known to have used.
+    pub fn skip_times(&mut self, at: &str) {
+        if self.is_before(at) {
+            at.clone_into(&mut self.clock);
+        }
+    }
+
     /// Goes on from `number`, if that is above the numbers of this record: it is an old one, and what
     /// was asked for since is lost.
     pub fn skip_numbers(&mut self, number: u64) {

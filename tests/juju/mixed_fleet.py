@@ -42,6 +42,7 @@ class Drop:
     time: float
     by_old: bool
     unit: str
+    at: str
 
 
 @dataclass
@@ -179,7 +180,7 @@ class MixedFleet:
             for unit, locks in self.settings.items():
                 for lock, at in locks.items():
                     if written.get(unit, {}).get(lock) != at:
-                        self.drops.append(Drop(call.time, running.old, unit))
+                        self.drops.append(Drop(call.time, running.old, unit, at))
             self.settings = written
 
     def _work_started(self, started: WorkInterval) -> None:
@@ -193,6 +194,9 @@ class MixedFleet:
     def _reason(self, first: WorkInterval, second: WorkInterval) -> str:
         begun = self.running[first.context_id].start
         taken = [drop for drop in self.drops if drop.unit == first.unit and drop.time >= begun]
+        if self.running[first.context_id].old:
+            # An old unit holds by the request that it had published when the hook began.
+            taken = [drop for drop in taken if drop.at == self._published(first.unit)]
         if taken:
             return "an old leader took the grant back" if all(d.by_old for d in taken) else ""
         if self._granted_itself(first):
@@ -204,7 +208,14 @@ class MixedFleet:
 
     def _granted_itself(self, interval: WorkInterval) -> bool:
         running = self.running[interval.context_id]
-        return running.old and LOCK not in (running.read or {}).get(interval.unit, {})
+        granted = (running.read or {}).get(interval.unit, {}).get(LOCK)
+        return running.old and (granted is None or granted != self._published(interval.unit))
+
+    def _published(self, unit: str) -> str | None:
+        requests: dict[str, str] = json.loads(
+            self.model.unit(unit).databag("coordinator").get("coordinator", "{}")
+        )
+        return requests.get(LOCK)
 
 
 def fleet_model(seed: int) -> Model:
