@@ -101,9 +101,12 @@ mod tests {
         Duration::from_secs(number)
     }
 
+    /// Answers with their times, since when, at what time, and whether leadership is proven.
+    type Row<'a> = (&'a [(bool, u64)], u64, u64, bool);
+
     #[test]
     fn answers_in_a_chain_prove_leadership() {
-        let table: &[(&[(bool, u64)], u64, u64, bool)] = &[
+        let table: &[Row<'_>] = &[
             (&[], 0, 0, false),
             (&[(true, 1)], 1, 21, true),
             (&[(true, 1)], 1, 22, false),
