@@ -234,3 +234,13 @@ def test_a_missing_hook_tool_is_said(charm: Hooks, monkeypatch: pytest.MonkeyPat
         model.deploy("app", charm(hooks__install="true"))
         with pytest.raises(RuntimeError, match="simulated-hook-tool"):
             model.run(minutes=1)
+
+
+def test_a_thread_of_a_hook_may_call_tools_while_the_hook_waits(model: Model, charm: Hooks) -> None:
+    # The other unit's hook takes real time, in which the call comes.
+    asks = "(sleep 0.2; is-leader --format=json > answer 2>&1) &\nguarded-work restart 30\nwait"
+    start = f'if [ "$JUJU_UNIT_NAME" = app/0 ]; then\n{asks}\nelse\nsleep 0.6\nfi'
+    app = model.deploy("app", charm(hooks__start=start), units=2)
+    model.settle()
+    answer = app.units[0].agent.charm_dir / "answer"
+    assert answer.read_text().strip() in ("true", "false")

@@ -172,18 +172,7 @@ class Execution:
         world = self.world
         if world.real_tool_seconds:
             time.sleep(world.real_tool_seconds)
-        if self.context.closed:
-            result = ToolResult(1, b"", b"ERROR the hook this tool was called from has ended\n")
-        elif step.argv[0] not in TOOLS:
-            result = ToolResult(1, b"", f"ERROR unknown command {step.argv[0]!r}\n".encode())
-        elif self._cut_off():
-            result = ToolResult(1, b"", b"ERROR connection is shut down\n")
-        else:
-            call = Call(self.context, step.directory, step.stdin, world.epoch)
-            try:
-                result = run_tool(call, step.argv)
-            except NeedsStandardInput:
-                result = ToolResult(STDIN_NEEDED, b"", b"hook tool requires stdin, none supplied")
+        result = self.answer(step)
         world.records.tool_call(
             ToolCall(
                 self.record.unit,
@@ -200,6 +189,25 @@ class Execution:
             )
         )
         return result
+
+    def answer(self, step: ToolStep) -> ToolResult:
+        """Run a tool and record nothing.
+
+        So too for a call that a hook's thread makes while the hook waits for something else: when
+        it comes depends on the real clock, and histories do not.
+        """
+        if self.context.closed:
+            return ToolResult(1, b"", b"ERROR the hook this tool was called from has ended\n")
+        if step.argv[0] not in TOOLS:
+            return ToolResult(1, b"", f"ERROR unknown command {step.argv[0]!r}\n".encode())
+        if self._cut_off():
+            return ToolResult(1, b"", b"ERROR connection is shut down\n")
+        try:
+            return run_tool(
+                Call(self.context, step.directory, step.stdin, self.world.epoch), step.argv
+            )
+        except NeedsStandardInput:
+            return ToolResult(STDIN_NEEDED, b"", b"hook tool requires stdin, none supplied")
 
     def _strike(self, fault: str) -> None:
         assert self._runner is not None

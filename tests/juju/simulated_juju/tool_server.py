@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .charms import ToolStep
 from .resolver import Command
 from .tools import TOOLS, ToolResult
 
@@ -113,12 +114,12 @@ class ToolServer:
                 )
 
     def poll(self) -> None:
-        """Answer calls from outside of any running hook: juju-exec, and late tool calls."""
+        """Answer calls that are no step of a hook: juju-exec, late ones, those of threads."""
         while ready := self._poller.poll(0):
             for descriptor, _ in ready:
                 unit = self._units[descriptor]
                 request = self._accept(self._listeners[unit])
-                if request is not None:
+                if request is not None and not self._beside(unit, request):
                     self._stray(unit, request, "")
 
     def _accept(self, listener: socket.socket) -> Request | None:
@@ -128,6 +129,17 @@ class ToolServer:
         except (OSError, ValueError):  # The process was killed in the middle of its call.
             connection.close()
             return None
+
+    def _beside(self, unit: str, request: Request) -> bool:
+        agent = self._world.agents.get(unit)
+        execution = agent.operations.execution if agent is not None else None
+        if execution is None or request.context_id != execution.context.identifier:
+            return False
+        if request.argv[0] not in self._world.tools:
+            return False
+        step = ToolStep(request.argv, request.stdin, request.directory)
+        request.answer(execution.answer(step))
+        return True
 
     def _stray(self, unit: str, request: Request, context_id: str) -> bool:
         name = request.argv[0]
