@@ -1,7 +1,8 @@
 //! What a unit keeps in its charm's directory.
 //!
-//! Nothing here is needed for safety. It saves hook tools, it holds requests for as long as there is
-//! no peer relation to publish them on, and it remembers what only one hook shows.
+//! It saves hook tools, it holds requests for as long as there is no peer relation to publish them
+//! on, and it remembers what only one hook shows. Two members never hold because it is lost; but a
+//! leader whose hook failed in the middle of its work then asks anew instead of going on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
