@@ -1,8 +1,8 @@
 //! What a unit keeps in its charm's directory.
 //!
 //! It saves hook tools, it holds requests for as long as there is no peer relation to publish them
-//! on, and it remembers what only one hook shows. Two members never hold because it is lost; but a
-//! leader whose hook failed in the middle of its work then asks anew instead of going on.
+//! on, and it remembers what only one hook shows. Where it is lost, as with a pod that is replaced, a
+//! leader whose hook failed in the middle of its work asks anew, and another unit may go first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

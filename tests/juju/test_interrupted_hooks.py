@@ -9,6 +9,7 @@ import pytest
 from charmhelpers.core import hookenv
 
 from coordinator import juju
+from coordinator.exceptions import Invalid
 from scenes import (
     LOCK,
     OUR_VERSIONS,
@@ -229,3 +230,49 @@ def test_a_command_that_fails_between_two_writings(version: str) -> None:
         on_demand.ask(model, third)
         model.run(hours=1)
         assert not on_demand.wanted
+
+
+@each_version
+def test_a_lock_kept_in_a_hook_too_long_to_write_the_ledger(version: str) -> None:
+    # The peer's clock is behind: by times alone its later request would come first.
+    def body(hook: Hook, coordinator: Any) -> None:
+        if hook.unit == keeper and state == "asking" and hook.name == "config-changed":
+            if coordinator.acquire(LOCK):
+                hook.begin_work(LOCK)
+                hook.sleep(30)
+                coordinator.hold(LOCK)
+        elif hook.unit == other and state == "asking" and coordinator.acquire(LOCK):
+            hook.work(LOCK, 20)
+
+    keeper, other, state = "", "", "idle"
+    charm = charm_of(juju.SimpleCoordinator, body)
+    model, app = deploy(charm, units=3, version=version)
+    with model:
+        keeper, (other, _) = leader_and_others(model, app)
+        app.configure(revision=1)
+        model.run(minutes=7)
+        watch(model)
+        model.unit(other).agent.clock_offset = -100.0
+        state = "asking"
+        app.configure(revision=2)
+        model.run(seconds=10)
+        model.juju_exec(other, charm.function)
+        model.run(minutes=10)
+        assert model.work
+
+
+def test_more_locks_than_a_record_holds_are_refused() -> None:
+    refused: list[str] = []
+
+    def body(hook: Hook, coordinator: Any) -> None:
+        try:
+            for number in range(300):
+                coordinator.acquire(f"lock-{number}")
+        except Invalid as error:
+            refused.append(str(error))
+
+    model, _ = deploy(charm_of(juju.Serial, body), units=2, version="3.6.0")
+    with model:
+        assert refused
+        assert "256 locks" in refused[0]
+        assert not [hook for hook in model.hooks_run if hook.outcome == "failed"]
