@@ -1,0 +1,176 @@
+//! Many locks at once: what each of them would submit goes out together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::recipe::grant::{Held, Report, Turn};
+use crate::recipe::lock::{EXCLUSIVE, Lock};
+use crate::recipe::{Event, Fired, Machine, Mode, Refusal, Reply, Request, Step};
+
+/// How many directories are made in one transaction.
+const MAKES: usize = 100;
+
+/// The locks of the items that are held, asked for, or being given back.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Batch {
+    /// `{path}/locks`.
+    directory: String,
+    locks: BTreeMap<String, Entry>,
+    /// Goes out before everything else.
+    first: Vec<Request>,
+    /// What wants to go out: for an item.
+    ready: Vec<(String, Vec<Request>)>,
+    /// What is out: so many requests for an item, or for nobody.
+    out: Option<Vec<(Option<String>, usize)>>,
+    failure: Option<Refusal>,
+    leaves_node: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    lock: Lock,
+    is_busy: bool,
+}
+
+impl Batch {
+    pub(super) fn new(directory: String) -> Self {
+        Self { directory, ..Self::default() }
+    }
+
+    /// Gives back what is not wanted, and asks for what is not held, under a name that nobody else
+    /// ever uses. Directories that are not `there` are made, many at once.
+    pub(super) fn begin(&mut self, wanted: &BTreeSet<String>, unique: &str, there: &BTreeSet<String>) {
+        // What could not be given back is held by nobody who knows of it, until the session ends.
+        if !self.leaves_node {
+            self.failure = None;
+        }
+        let held = self.held().map(|(item, _)| item);
+        let unwanted: Vec<_> = held.filter(|item| !wanted.contains(*item)).cloned().collect();
+        for item in unwanted {
+            self.operate(&item, Turn::release);
+        }
+        let asked: Vec<&String> = wanted.iter().filter(|item| self.token(item).is_none()).collect();
+        // Parents of items with slashes are for each lock to make.
+        let missing: Vec<&&String> =
+            asked.iter().filter(|item| !there.contains(**item) && !item.contains('/')).collect();
+        for some in missing.chunks(MAKES) {
+            let make = |item: &&&String| Request::Create {
+                path: self.path(item),
+                data: Vec::new(),
+                mode: Mode::Persistent,
+            };
+            self.first.push(Request::Multi(some.iter().map(make).collect()));
+        }
+        for item in asked {
+            let path = self.path(item);
+            // One that was asked for before knows which watches it has left.
+            let lock = || Entry { lock: Lock::new(path, EXCLUSIVE, Vec::new()), is_busy: false };
+            self.locks.entry(item.clone()).or_insert_with(lock);
+            self.operate(item, |lock| lock.acquire(unique.to_owned(), true));
+        }
+    }
+
+    /// Withdraws from all that is asked for and not held.
+    pub(super) fn abort(&mut self) {
+        let asking: Vec<_> =
+            self.locks.iter().filter(|(_, entry)| entry.is_busy).map(|(item, _)| item.clone()).collect();
+        for item in asking {
+            self.operate(&item, |lock| lock.step(Event::Cancel));
+        }
+    }
+
+    /// Whether anything is asked for, or being given back.
+    pub(super) fn is_busy(&self) -> bool {
+        self.locks.values().any(|entry| entry.is_busy)
+    }
+
+    pub(super) fn is_out(&self) -> bool {
+        self.out.is_some()
+    }
+
+    /// What goes out now, if anything does: nothing while a flight is out.
+    pub(super) fn flight(&mut self) -> Option<Vec<Request>> {
+        if self.out.is_some() || (self.ready.is_empty() && self.first.is_empty()) {
+            return None;
+        }
+        let mut flight = std::mem::take(&mut self.first);
+        let mut out = vec![(None, flight.len())];
+        for (item, requests) in std::mem::take(&mut self.ready) {
+            out.push((Some(item), requests.len()));
+            flight.extend(requests);
+        }
+        self.out = Some(out);
+        Some(flight)
+    }
+
+    pub(super) fn landed(&mut self, replies: Vec<Reply>) {
+        let mut replies = replies.into_iter();
+        for (item, count) in self.out.take().unwrap_or_default() {
+            let ours: Vec<Reply> = replies.by_ref().take(count).collect();
+            if let Some(item) = item {
+                self.operate(&item, |lock| lock.step(Event::Landed(ours)));
+            }
+        }
+    }
+
+    /// Hands a watch to the lock that left it; whether a lock that was held is not any more.
+    pub(super) fn fired(&mut self, fired: &Fired) -> bool {
+        let Some(rest) = fired.path.strip_prefix(&self.directory).and_then(|rest| rest.strip_prefix('/'))
+        else {
+            return false;
+        };
+        let parent = rest.rsplit_once('/').map(|(parent, _)| parent);
+        let mut has_lost = false;
+        for item in [Some(rest), parent].into_iter().flatten() {
+            let was_held = self.token(item).is_some();
+            self.operate(item, |lock| lock.step(Event::Fired(fired.clone())));
+            has_lost |= was_held && self.token(item).is_none();
+        }
+        has_lost
+    }
+
+    /// The items that are held.
+    pub(super) fn held(&self) -> impl Iterator<Item = (&String, &Held)> {
+        let idle = self.locks.iter().filter(|(_, entry)| !entry.is_busy);
+        idle.filter_map(|(item, entry)| Some((item, entry.lock.held()?)))
+    }
+
+    /// The items that were ever asked for.
+    pub(super) fn known(&self) -> BTreeSet<String> {
+        self.locks.keys().cloned().collect()
+    }
+
+    pub(super) fn failure(&self) -> Option<&Refusal> {
+        self.failure.as_ref()
+    }
+
+    pub(super) fn leaves_node(&self) -> bool {
+        self.leaves_node
+    }
+
+    pub(super) fn path(&self, item: &str) -> String {
+        format!("{}/{item}", self.directory)
+    }
+
+    fn token(&self, item: &str) -> Option<i64> {
+        Some(self.locks.get(item).filter(|entry| !entry.is_busy)?.lock.held()?.token)
+    }
+
+    fn operate(&mut self, item: &str, operation: impl FnOnce(&mut Lock) -> Step<Report>) {
+        let Some(entry) = self.locks.get_mut(item) else { return };
+        match operation(&mut entry.lock) {
+            Step::Wait => {}
+            Step::Fly(requests) => {
+                entry.is_busy = true;
+                self.ready.push((item.to_owned(), requests));
+            }
+            Step::Report(Report::Held(_)) => entry.is_busy = false,
+            Step::Report(report) => {
+                entry.is_busy = false;
+                self.leaves_node |= entry.lock.leaves_node();
+                if let Report::Failed(refusal) = report {
+                    self.failure.get_or_insert(refusal);
+                }
+            }
+        }
+    }
+}
