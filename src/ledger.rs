@@ -14,6 +14,7 @@
 //!   that arrive together, never proof of anything.
 //! * **One bad record stops nobody else**: it is set aside with the member's name.
 
+mod elsewhere;
 pub mod legacy;
 mod record;
 mod settle;
@@ -29,11 +30,12 @@ use crate::error::Error;
 use crate::model::{LockName, Member, Outcome, Token};
 use crate::rules::Turn;
 
+pub use elsewhere::Elsewhere;
 pub use record::{MOST_REQUESTS, Record, Release, Request};
 pub use standing::Standing;
 pub use view::{View, Views, decode_legacy, encode_legacy};
 
-/// The version of the formats that this module writes.
+/// The version of the formats that this module writes; sealed ledgers have a later one.
 pub const VERSION: u32 = 1;
 
 /// How many forced releases the ledger remembers.
@@ -62,9 +64,18 @@ pub struct Ledger {
     /// A member that the leader asks to change its record, so that the leader is called back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake: Option<Wake>,
+    /// Counts the changes after which a policy outside has yet to be asked.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub undecided: u64,
     /// Whether members of charmhelpers' coordinator take part.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub legacy: bool,
+    /// How often the application has moved.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    epoch: u64,
+    /// Where it coordinates instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    elsewhere: Option<Elsewhere>,
     /// Fields of later versions, kept.
     #[serde(flatten)]
     extra: Map<String, Value>,
@@ -104,6 +115,12 @@ pub struct Grant {
     /// What the holder has for itself alone, and so must wait for; `None` where several may hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn: Option<Turn>,
+    /// When it was given, by the wall clock of whoever gave it; only in a ledger on a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// When its holder last took it up, by the holder's wall clock; only in a ledger on a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<String>,
 }
 
 /// A grant that ended.
@@ -154,7 +171,10 @@ impl Default for Ledger {
             quarantined: BTreeMap::new(),
             forced: Vec::new(),
             wake: None,
+            undecided: 0,
             legacy: false,
+            epoch: 0,
+            elsewhere: None,
             extra: Map::new(),
             arrivals: Vec::new(),
         }
@@ -171,11 +191,12 @@ impl Ledger {
     pub fn decode(raw: &str) -> Result<Self, Error> {
         let ledger: Self = serde_json::from_str(raw)
             .map_err(|error| Error::corrupt("the ledger cannot be read").caused_by(error))?;
-        if ledger.version > VERSION {
+        if ledger.version > elsewhere::SEALED {
             return Err(Error::corrupt(format!(
-                "the ledger has format {}, this version knows {VERSION}: upgrade this member, or make an \
+                "the ledger has format {}, this version knows {}: upgrade this member, or make an \
                  upgraded one leader",
-                ledger.version
+                ledger.version,
+                elsewhere::SEALED
             )));
         }
         Ok(ledger)
@@ -206,6 +227,13 @@ impl Ledger {
         self.last_token = self.last_token.max(token);
     }
 
+    /// Whether this ledger says what an `earlier` one did, apart from tokens that were left out since.
+    pub fn is_as(&self, earlier: &Self) -> bool {
+        let mut earlier = earlier.clone();
+        earlier.skip_tokens(self.last_token);
+        earlier == *self
+    }
+
     /// The requests that wait for a grant, first come first.
     pub fn queue(&self) -> &[Waiting] {
         &self.queue
@@ -220,6 +248,30 @@ impl Ledger {
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         let waiting = self.queue.iter().chain(&self.arrivals).map(|waiting| &waiting.member);
         self.grants.iter().map(|grant| &grant.member).chain(waiting)
+    }
+
+    /// Notes that `member` takes up at `now` what answers its `request` of `lock`; the token, if it
+    /// was granted.
+    ///
+    /// The note changes the ledger, which is what makes a grant safe to act on in a store: whoever
+    /// was about to end it, because its holder seemed to be gone, has read an older ledger.
+    pub fn take_up(
+        &mut self,
+        member: &Member,
+        lock: &LockName,
+        request: &Request,
+        now: &str,
+    ) -> Option<Token> {
+        let grant = self.grants.iter_mut().find(|grant| grant.is_for(member, lock, request))?;
+        grant.used = Some(now.to_owned());
+        Some(grant.token)
+    }
+
+    /// Notes when the grants after `token` were given.
+    pub fn date_grants_after(&mut self, token: Token, now: &str) {
+        for grant in self.grants.iter_mut().filter(|grant| grant.token > token) {
+            grant.since = Some(now.to_owned());
+        }
     }
 
     /// Whether the ledger knows this request of `member`, as waiting or as granted.
@@ -318,7 +370,10 @@ impl Ledger {
         if void.is_empty() {
             return Err(Error::new(
                 crate::ErrorKind::NotHeld,
-                format!("{member} has no grant of {lock:?}: show-locks lists the grants there are"),
+                format!(
+                    "{member} has no grant of {:?}: the status lists the grants there are",
+                    lock.as_str()
+                ),
             ));
         }
         self.forced.extend(void.iter().map(|grant| Forced {
@@ -360,7 +415,8 @@ impl Ledger {
     }
 
     fn take_request(&mut self, member: &Member, lock: &LockName, request: &Request) {
-        if self.is_void(member, lock, request) {
+        // A sealed ledger takes up nothing: it is asked for elsewhere.
+        if self.elsewhere.is_some() || self.is_void(member, lock, request) {
             return;
         }
         let mut granted =
@@ -442,4 +498,9 @@ fn same_request(
     known_member == member
         && known_lock == lock
         && if number == 0 || request.number == 0 { at == request.at } else { number == request.number }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde asks for
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

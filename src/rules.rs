@@ -1,5 +1,8 @@
 //! Who may be granted next.
 
+use std::fmt;
+use std::str::FromStr;
+
 use crate::error::Error;
 
 /// The rules of a scope.
@@ -27,6 +30,37 @@ impl Rules {
             Self::Simple => Some(Turn::All),
             Self::Serial => Some(Turn::Lock),
             Self::AtMost(_) | Self::Custom => None,
+        }
+    }
+}
+
+impl fmt::Display for Rules {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Simple => formatter.write_str("simple"),
+            Self::Serial => formatter.write_str("serial"),
+            Self::AtMost(Limit::Count(count)) => write!(formatter, "at most {count}"),
+            Self::AtMost(Limit::Percent(percent)) => write!(formatter, "at most {percent}%"),
+            Self::Custom => formatter.write_str("custom"),
+        }
+    }
+}
+
+/// Reads `simple`, `serial`, `custom`, or a limit such as `at most 2` or `at most 25%`.
+impl FromStr for Rules {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "simple" => Ok(Self::Simple),
+            "serial" => Ok(Self::Serial),
+            "custom" => Ok(Self::Custom),
+            _ => match text.strip_prefix("at most ") {
+                Some(limit) => Ok(Self::AtMost(Limit::parse(limit)?)),
+                None => Err(Error::invalid(format!(
+                    "rules {text:?} are unknown: use simple, serial, or at most N or N%"
+                ))),
+            },
         }
     }
 }
@@ -98,6 +132,16 @@ mod tests {
         }
         for text in ["", "0", "0%", "101%", "-1", "x", "1.5", "%"] {
             assert!(Limit::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rules_are_written_as_they_are_read() {
+        for text in ["simple", "serial", "custom", "at most 2", "at most 25%"] {
+            assert_eq!(text.parse::<Rules>().unwrap().to_string(), text);
+        }
+        for text in ["", "Serial", "at most", "at most 0", "at least 2"] {
+            assert!(text.parse::<Rules>().is_err(), "{text:?}");
         }
     }
 }

@@ -6,6 +6,7 @@ use coordinator::ledger::{Grant, Ledger, Record, Standing, View, Views, decode_l
 use coordinator::model::{LockName, Member, Outcome, Token};
 use coordinator::rules::{Limit, Rules, Turn};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 fn member(number: usize) -> Member {
     Member::new(format!("app/{number}")).unwrap()
@@ -118,7 +119,7 @@ fn the_end_of_a_turn_over_one_lock_proves_nothing_of_others() {
 fn the_ledger_keeps_fields_of_later_versions_and_refuses_later_formats() {
     let raw = r#"{"version":1,"last_token":3,"queue":[],"grants":[],"later":{"field":1}}"#;
     assert_eq!(Ledger::decode(raw).unwrap().encode().unwrap(), raw);
-    let error = Ledger::decode(r#"{"version":2}"#).unwrap_err();
+    let error = Ledger::decode(r#"{"version":3}"#).unwrap_err();
     assert!(error.to_string().contains("upgrade"), "{error}");
     for bad in ["", "{", "[]", "null", r#"{"version":1,"grants":{}}"#] {
         assert!(Ledger::decode(bad).is_err(), "{bad}");
@@ -250,11 +251,16 @@ impl Scope {
             Event::Act { member } => self.act(member % MEMBERS),
             Event::ReleaseOne { member } => {
                 let number = member % MEMBERS;
-                if let Some((name, token)) = self.holding.get_mut(&number).and_then(BTreeMap::pop_last) {
+                let Some(held) = self.holding.get_mut(&number) else { return };
+                let lent = |name: &LockName, token| {
+                    self.working.lends(name, token, held.iter().map(|(other, token)| (other, *token)))
+                };
+                let last = held.iter().rev().find(|(name, token)| !lent(name, **token));
+                if let Some((name, token)) = last.map(|(name, token)| (name.clone(), *token)) {
+                    held.remove(&name);
                     let mut record = self.records[number].last().unwrap().clone();
                     record.release(&name, Some(token), Outcome::Ok);
                     self.records[number].push(record);
-                    // Under a turn over all locks, what is kept is kept under the grant of its own.
                     self.holding.retain(|_, held| !held.is_empty());
                 }
             }
@@ -373,8 +379,21 @@ impl Scope {
     }
 }
 
+/// The same cases in each run, so that a run that fails fails again; others with
+/// `PROPTEST_RNG_SEED`, which `make soak` draws.
+#[expect(clippy::print_stdout, reason = "shown where a property fails")]
+fn config() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let seed = match default.rng_seed {
+        RngSeed::Fixed(seed) => seed,
+        RngSeed::Random => 2_026,
+    };
+    println!("to see it again: PROPTEST_RNG_SEED={seed} cargo test --profile quick --test ledger");
+    ProptestConfig { cases: 1_500, rng_seed: RngSeed::Fixed(seed), failure_persistence: None, ..default }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn never_more_holders_than_the_rules_allow(

@@ -68,6 +68,8 @@ impl Ledger {
             request: number,
             at: at.to_owned(),
             turn: rules.turn(),
+            since: None,
+            used: None,
         };
         if views.get(member).is_some_and(|view| view.ended(&grant, false).is_some()) {
             return;

@@ -188,6 +188,17 @@ impl Record {
         self.requests.insert(lock.clone(), Request { number: self.sequence, at: at.to_owned() });
     }
 
+    /// Takes over from `other`, a later state of this record, that `lock` is asked for, and nothing else
+    /// that has happened since.
+    pub fn ask_as(&mut self, other: &Self, lock: &LockName) {
+        let Some(request) = other.requests.get(lock) else { return };
+        self.sequence = self.sequence.max(request.number);
+        if self.clock < request.at {
+            self.clock.clone_from(&request.at);
+        }
+        self.requests.insert(lock.clone(), request.clone());
+    }
+
     /// Ends the request for `lock`. `token` is the one it was held under, `None` if it only waited.
     ///
     /// Returns whether there was a request.
@@ -217,6 +228,16 @@ impl Record {
     /// Whether this record is from before a request was made at `at`.
     pub fn is_before(&self, at: &str) -> bool {
         self.clock.as_str() < at
+    }
+
+    /// Whether this record is a later one of its member than `other`.
+    pub fn is_after(&self, other: &Self) -> bool {
+        self.sequence > other.sequence
+    }
+
+    /// The number of this version of the record.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     /// Puts later times on requests than `at`, a time that this member is known to have used.

@@ -65,6 +65,8 @@ impl Ledger {
             request: waiting.request,
             at: waiting.at,
             turn: rules.turn(),
+            since: None,
+            used: None,
         });
         token
     }

@@ -48,6 +48,18 @@ impl Ledger {
         own
     }
 
+    /// Whether `lock`, which is held under `token`, lends its turn to another lock in `held`: it must
+    /// not be released before that, for the turn lasts as long as somebody works under it.
+    pub fn lends<'a>(
+        &self,
+        lock: &LockName,
+        token: Token,
+        held: impl IntoIterator<Item = (&'a LockName, Token)>,
+    ) -> bool {
+        self.grants.iter().any(|grant| grant.token == token && &grant.lock == lock)
+            && held.into_iter().any(|(other, under)| other != lock && under == token)
+    }
+
     /// Whether all that this ledger has beyond an `earlier` state of it are ends of turns which every
     /// member sees in `views` of the holders, and more turns are to come.
     pub fn is_ahead_by_turns(&self, earlier: &Self, views: &Views) -> bool {
