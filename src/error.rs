@@ -7,8 +7,16 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
+    /// The lock did not become free within the time that was given: try again later, or wait longer.
+    AcquireTimeout,
+    /// The grant has ended without a release: stop at once what it guarded.
+    LockLost,
     /// The program released or kept a lock that it does not hold: fix the program.
     NotHeld,
+    /// Others use the same path in another way: make the members agree.
+    Conflict,
+    /// The process was forked after it connected: connect anew in the child.
+    Forked,
     /// The backend did not answer, or refused: try again later.
     Unavailable,
     /// A name, an option or an argument is wrong: correct the input.
@@ -53,7 +61,7 @@ impl Error {
         Self::new(ErrorKind::Corrupt, message)
     }
 
-    #[cfg(feature = "juju")]
+    #[cfg(any(feature = "juju", feature = "embedded", feature = "zookeeper"))]
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unavailable, message)
     }

@@ -11,6 +11,8 @@ mod hook;
 mod leader;
 mod leadership;
 mod local;
+#[cfg(feature = "store")]
+mod moving;
 mod operator;
 mod publish;
 mod read;
@@ -19,5 +21,7 @@ mod tools;
 
 pub use context::Context;
 pub use hook::{Hook, News, Options};
+#[cfg(feature = "store")]
+pub(crate) use local::Away;
 pub use operator::{Overview, release_lock, show_locks};
 pub use tools::{Output, Processes, Tools};

@@ -1,23 +1,27 @@
 //! Members of a fleet take turns.
 //!
-//! One core decides who may act under a lock; the Juju edge and the Python package are thin faces
-//! over it.
+//! One core decides who may act under a lock. Programs use it through a `client` (features
+//! `embedded`, `zookeeper`), charms through the Juju edge, Python through a thin face over both.
 //!
 //! # Guarantees
 //!
 //! * At most the number of members that the [`rules`] allow hold a lock at any time.
-//! * A grant ends by a positive release of its holder, by the holder's departure, or by an
-//!   operator. It never ends because somebody's stale view does not show the request.
-//! * Every grant carries a fencing [`Token`](model::Token) that is larger than the token of every
-//!   earlier grant of the same scope.
+//! * A grant ends by a positive release of its holder, by the holder's departure or the end of its
+//!   session, or by an operator. It never ends because somebody's stale view does not show the
+//!   request. A holder that is cut off or was stopped is told by its own clock, before the store
+//!   can give the lock to another.
+//! * Every grant carries a fencing token that is larger than the token of every earlier grant of
+//!   the same lock.
+//! * Nothing is left behind: what is cancelled, times out or crashes gives up its place, and the
+//!   next in line is woken.
 //! * Clocks of different machines are never compared to decide who holds.
 //! * Data that one member damaged never stops the others: it is set aside and named.
 //!
 //! # Floors
 //!
-//! [`model`], [`rules`] and [`ledger`] decide. They do no I/O, read no clock and know no Python.
-//! `juju` (feature `juju`) runs hook tools and takes one step of the ledger per hook. `python`
-//! (feature `python`) is the compiled module of the Python package.
+//! [`model`], [`rules`], [`ledger`] and [`recipe`] decide. They do no I/O, read no clock and know no
+//! Python. `store` and `juju` are the edges: ZooKeeper, SQLite and memory; hook tools. `client`
+//! runs recipes over a store, and `python` is the compiled module of the Python package.
 //!
 //! # Example
 //!
@@ -51,6 +55,12 @@
 //! # Ok::<(), coordinator::Error>(())
 //! ```
 
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "store")]
+pub mod client;
+#[cfg(feature = "store")]
+mod driver;
 pub mod error;
 #[cfg(feature = "juju")]
 pub mod juju;
@@ -58,6 +68,18 @@ pub mod ledger;
 pub mod model;
 #[cfg(feature = "python")]
 mod python;
+pub mod recipe;
 pub mod rules;
+pub mod scope;
+#[cfg(feature = "store")]
+pub mod session;
+#[cfg(feature = "sim")]
+pub mod sim;
+#[cfg(feature = "store")]
+pub mod store;
+#[cfg(any(feature = "store", feature = "sim"))]
+pub mod tree;
+#[cfg(all(feature = "juju", feature = "store"))]
+pub mod unit;
 
 pub use error::{Error, ErrorKind};

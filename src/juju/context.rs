@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::model::Member;
+use crate::scope::CALL;
 
 /// The facts of one hook, all from its environment.
 ///
@@ -25,6 +26,10 @@ pub struct Context {
     pub leader_settings: bool,
     /// The charm's directory, where local state is kept.
     pub directory: PathBuf,
+    /// The model, by its name and so much of its identifier that no two models have the same.
+    pub model: Option<String>,
+    /// Whether this is no hook of Juju's, but this unit's agent that calls it.
+    pub is_call: bool,
 }
 
 impl Context {
@@ -49,6 +54,8 @@ impl Context {
             departing: member("JUJU_DEPARTING_UNIT")?,
             leader_settings: has_leader_settings(present("JUJU_VERSION").as_deref()),
             directory: present("JUJU_CHARM_DIR").or_else(|| present("CHARM_DIR")).unwrap_or_default().into(),
+            model: present("JUJU_MODEL_UUID").map(|uuid| model(present("JUJU_MODEL_NAME"), &uuid)),
+            is_call: present(CALL).is_some(),
         })
     }
 
@@ -60,6 +67,16 @@ impl Context {
     /// The application of this unit.
     pub fn application(&self) -> &str {
         self.unit.as_str().rsplit_once('/').map_or(self.unit.as_str(), |(application, _)| application)
+    }
+}
+
+/// `prod-3f2a91c0`: names of models are those of one controller.
+fn model(name: Option<String>, uuid: &str) -> String {
+    let start: String = uuid.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+    match name {
+        // With its owner, on controllers that tell it: `admin/prod`.
+        Some(name) => format!("{}-{start}", name.rsplit('/').next().unwrap_or_default()),
+        None => start,
     }
 }
 

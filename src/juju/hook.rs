@@ -42,6 +42,7 @@ pub struct News {
 }
 
 /// A hook's step of the ledger. See the [module](super) for the order of calls.
+#[allow(clippy::struct_excessive_bools)] // what has happened in this hook, each by itself
 pub struct Hook {
     pub(super) context: Context,
     pub(super) options: Options,
@@ -77,6 +78,8 @@ pub struct Hook {
     pub(super) secured: BTreeSet<Token>,
     /// Whether the handlers are through: what is granted from here on is for the next hook.
     pub(super) closed: bool,
+    /// Whether nothing is granted any more, because the application is about to move.
+    pub(super) held_back: bool,
     /// Whether this unit has left the relation already, in the last hooks before it is removed.
     pub(super) detached: bool,
     pub(super) news: News,
@@ -132,6 +135,7 @@ impl Hook {
             held: BTreeMap::new(),
             secured: BTreeSet::new(),
             closed: false,
+            held_back: false,
             detached: false,
             news: News::default(),
         }
@@ -200,9 +204,7 @@ impl Hook {
                 lock.as_str()
             )));
         }
-        let again = self.is_own_hook() && self.local.recent.contains(lock);
-        if again && !self.record.requests().contains_key(lock) {
-            self.local.postponed.entry(lock.clone()).or_insert_with(|| now.to_owned());
+        if !self.record.requests().contains_key(lock) && self.postpones(lock, now) {
             return Ok(false);
         }
         self.record.request(lock, now);
@@ -217,6 +219,15 @@ impl Hook {
         }
         self.refresh()?;
         Ok(self.held.contains_key(lock))
+    }
+
+    /// Whether a request for `lock` waits for the next hook that no coordinator has made.
+    pub(crate) fn postpones(&mut self, lock: &LockName, now: &str) -> bool {
+        let again = self.is_own_hook() && self.local.recent.contains(lock);
+        if again {
+            self.local.postponed.entry(lock.clone()).or_insert_with(|| now.to_owned());
+        }
+        again
     }
 
     /// Keeps a held lock when the hook ends, until [`release`](Self::release) in some later hook.
@@ -261,12 +272,11 @@ impl Hook {
     /// Whether another lock is held under the turn of this one.
     fn lends(&self, lock: &LockName) -> bool {
         let Some(Some(token)) = self.held.get(lock) else { return false };
-        let mut grants = self.ledger.grants().iter();
-        grants.any(|grant| grant.token == *token && &grant.lock == lock)
-            && self.held.iter().any(|(other, held)| other != lock && *held == Some(*token))
+        let held = self.held.iter().filter_map(|(other, held)| held.map(|token| (other, token)));
+        self.ledger.lends(lock, *token, held)
     }
 
-    fn not_held(&self, lock: &LockName, what: &str) -> Error {
+    pub(crate) fn not_held(&self, lock: &LockName, what: &str) -> Error {
         let unit = &self.context.unit;
         Error::new(
             ErrorKind::NotHeld,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::hook::Hook;
 use super::tools::query;
 use crate::error::Error;
-use crate::ledger::{Record, View, Wake};
+use crate::ledger::{Grant, Record, View, Wake};
 use crate::model::Member;
 use crate::rules::Rules;
 
@@ -44,8 +44,8 @@ impl Hook {
     }
 
     /// Whether this hook was made by what a coordinator wrote, here or on another unit.
-    pub(super) fn is_own_hook(&self) -> bool {
-        self.about_peer_relation() || self.context.hook == "leader-settings-changed"
+    pub(crate) fn is_own_hook(&self) -> bool {
+        self.about_peer_relation() || self.context.hook == "leader-settings-changed" || self.context.is_call
     }
 
     fn about_peer_relation(&self) -> bool {
@@ -59,9 +59,8 @@ impl Hook {
             record.requests().iter().any(|(lock, request)| !self.ledger.has_request(unit, lock, request))
         };
         let released_unseen = || {
-            let listed = |grant: &crate::ledger::Grant| {
-                &grant.member == unit && !self.record.requests().contains_key(&grant.lock)
-            };
+            let listed =
+                |grant: &Grant| &grant.member == unit && !self.record.requests().contains_key(&grant.lock);
             !self.ledger.queue().is_empty() && self.ledger.grants().iter().any(listed)
         };
         waits(&self.record_read) || released_unseen()
@@ -94,7 +93,7 @@ impl Hook {
 
     /// Takes over the grants in the leader settings. What stands there may be held: by the word of a
     /// leader that runs charmhelpers' coordinator, or of one of ours whose hook then failed.
-    fn import_settings(&mut self) -> Result<(), Error> {
+    pub(super) fn import_settings(&mut self) -> Result<(), Error> {
         self.read_settings()?;
         let Some(read) = &mut self.settings else { return Ok(()) };
         if std::mem::replace(&mut read.imported, true) {
@@ -255,6 +254,9 @@ impl Hook {
         let own = self.views[&unit].clone();
         let ended = self.ledger.fold(&unit, &own, true);
         self.news.ended.extend(ended);
+        if self.held_back {
+            return Ok(());
+        }
         let rules = self.options.rules;
         let announce = rules.turn().is_some() && !self.ledger.waiting().is_empty() && self.may_announce()?;
         if self.ledger.waiting().is_empty() && !self.ledger.legacy {
@@ -284,8 +286,13 @@ impl Hook {
     /// Looks at members whose turns were announced: the end of a turn is not always written to the
     /// ledger, and what stands there is taken as held where turns are not announced any more.
     fn fold_announced(&mut self) -> Result<(), Error> {
-        let announced = self.ledger.grants().iter().filter(|grant| grant.turn.is_some());
-        let mut members: BTreeSet<Member> = announced.map(|grant| grant.member.clone()).collect();
+        self.fold_holders(|grant| grant.turn.is_some())
+    }
+
+    /// Looks at the members that have such grants: they may have ended in a hook that was skipped.
+    pub(super) fn fold_holders(&mut self, such: impl Fn(&Grant) -> bool) -> Result<(), Error> {
+        let grants = self.ledger.grants().iter().filter(|grant| such(grant));
+        let mut members: BTreeSet<Member> = grants.map(|grant| grant.member.clone()).collect();
         members.remove(&self.context.unit);
         for member in members {
             self.fold(&member, false)?;
@@ -301,15 +308,20 @@ impl Hook {
         if !self.options.announce || !self.context.leader_settings {
             return Ok(self.options.announce);
         }
+        let all_current = self.other_than_current()?.is_none();
+        self.ledger.legacy &= !all_current;
+        Ok(all_current)
+    }
+
+    /// A peer that has not shown yet that it runs this coordinator; `None` if all have.
+    pub(super) fn other_than_current(&mut self) -> Result<Option<Member>, Error> {
         let peers = self.peers()?.clone();
         for peer in &peers {
             if !self.local.current_peers.contains(peer) {
                 self.fold(peer, false)?;
             }
         }
-        let all_current = peers.iter().all(|peer| self.local.current_peers.contains(peer));
-        self.ledger.legacy &= !all_current;
-        Ok(all_current)
+        Ok(peers.into_iter().find(|peer| !self.local.current_peers.contains(peer)))
     }
 
     /// Changes this unit's record if the leader waits for that.

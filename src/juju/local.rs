@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::ledger::Record;
+use crate::ledger::{Elsewhere, Record};
 use crate::model::{LockName, Member};
 
 /// The content of the local file.
@@ -46,6 +46,35 @@ pub(super) struct Local {
     /// This unit's record, while there is no relation.
     #[serde(default)]
     pub(super) record: Option<Record>,
+    /// What this unit has to do with a scope on a store.
+    #[serde(default, skip_serializing_if = "Away::is_none")]
+    pub(crate) away: Away,
+}
+
+/// What a unit keeps that coordinates, or did so, in a scope on a store.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Away {
+    /// Where that is, and the epoch in which its application came there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) there: Option<(Elsewhere, u64)>,
+    /// Its record there, as it was to be at the end of the last hook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) record: Option<Record>,
+    /// What it asks for, with the times, and could not say anywhere.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) wanted: BTreeMap<LockName, String>,
+    /// The hook of Juju's that has begun, and not yet ended well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hook: Option<String>,
+    /// Whether this unit is being removed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) leaving: bool,
+}
+
+impl Away {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where the local file of the coordinator under `key` is.

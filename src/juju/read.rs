@@ -34,6 +34,7 @@ impl Hook {
         self.renew_void_requests();
         self.ask_postponed();
         if self.context.is_leaving() {
+            self.local.away.leaving = true;
             self.withdraw_all();
         }
         self.refresh()
@@ -201,6 +202,10 @@ impl Hook {
     fn ask_postponed(&mut self) {
         if !self.is_own_hook() {
             self.local.recent.clear();
+            if self.ledger.elsewhere().is_some() {
+                // They are asked for there, and need not be told to anybody here.
+                return;
+            }
             // Kept until a record that was committed shows it.
             let record = &self.record;
             self.local.postponed.retain(|_, at| record.is_before(at));
