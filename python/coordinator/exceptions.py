@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
-__all__ = ["CoordinatorError", "Corrupt", "Invalid", "NotHeld", "Unavailable"]
+__all__ = [
+    "AcquireTimeout",
+    "Conflict",
+    "CoordinatorError",
+    "Corrupt",
+    "ForkedError",
+    "Invalid",
+    "LockLost",
+    "NotHeld",
+    "Unavailable",
+]
 
 
 class CoordinatorError(Exception):
     """Any error of this package."""
+
+
+class AcquireTimeout(CoordinatorError, TimeoutError):
+    """The lock did not become free within the time that was given: try again, or wait longer."""
+
+
+class LockLost(CoordinatorError):
+    """The grant ended without a release: stop at once what it guarded."""
+
+
+class Conflict(CoordinatorError):
+    """Others use the same path in another way: make the members agree."""
+
+
+class ForkedError(CoordinatorError, RuntimeError):
+    """The process was forked after it connected: connect anew in the child."""
 
 
 class NotHeld(CoordinatorError, RuntimeError):

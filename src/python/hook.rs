@@ -1,22 +1,22 @@
 //! One hook for Python.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
 
+use super::backend::Backend;
+use super::runtime::runtime;
 use super::tools;
 use crate::error::Error;
-use crate::juju::{Context, Hook as Step, Options};
-use crate::model::{LockName, Member};
-use crate::rules::{Limit, Rules};
+use crate::juju::{self, Context, Options};
+use crate::model::LockName;
+use crate::unit::{Hook as Step, Times};
 
-/// Requests or grants by unit and lock, with the times of the requests.
-type Times = BTreeMap<String, BTreeMap<String, String>>;
-
-/// A hook's step of the ledger. Every method that runs hook tools releases the interpreter.
+/// A hook's step of the ledger. Every method that runs hook tools, or asks a store, releases the
+/// interpreter.
 #[pyclass(frozen, module = "coordinator._core")]
-pub(super) struct Hook(pub(super) Mutex<Step>);
+pub(super) struct Hook(Mutex<Step>);
 
 impl Hook {
     fn step<T: Send>(
@@ -35,7 +35,7 @@ impl Hook {
 #[pymethods]
 impl Hook {
     #[new]
-    #[pyo3(signature = (environment, *, key, relation, rules, announce, legacy_file, tools=None, monotonic=None, time_limit=120.0))]
+    #[pyo3(signature = (environment, *, key, relation, rules, announce, legacy_file, backend=None, tools=None, monotonic=None, time_limit=120.0))]
     #[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)] // the signature that Python callers see
     fn new(
         environment: HashMap<String, String>,
@@ -44,14 +44,17 @@ impl Hook {
         rules: &str,
         announce: bool,
         legacy_file: String,
+        backend: Option<Backend>,
         tools: Option<Py<PyAny>>,
         monotonic: Option<Py<PyAny>>,
         time_limit: f64,
     ) -> PyResult<Self> {
         let context = Context::read(|name| environment.get(name).cloned())?;
-        let options = Options { key, relation, rules: parse_rules(rules)?, announce, legacy_file };
+        let options = Options { key, relation, rules: rules.parse()?, announce, legacy_file };
         let tools = tools::tools(tools, time_limit)?;
-        Ok(Self(Mutex::new(Step::new(context, options, tools, tools::monotonic(monotonic)))))
+        let peer = juju::Hook::new(context, options, tools, tools::monotonic(monotonic));
+        let backend = backend.map(Backend::settings);
+        Ok(Self(Mutex::new(Step::new(peer, backend, runtime()?.handle().clone()))))
     }
 
     fn open(&self, py: Python<'_>, now: &str) -> PyResult<()> {
@@ -78,6 +81,11 @@ impl Hook {
         self.step(py, |step| step.release(&lock, outcome))
     }
 
+    fn check(&self, lock: &str) -> PyResult<()> {
+        let lock = LockName::new(lock)?;
+        Ok(self.see(|step| step.check(&lock))?)
+    }
+
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.step(py, Step::close)
     }
@@ -86,12 +94,23 @@ impl Hook {
         self.step(py, Step::publish)
     }
 
+    fn say_goodbye(&self, py: Python<'_>) -> PyResult<()> {
+        self.step(py, |step| {
+            step.say_goodbye();
+            Ok(())
+        })
+    }
+
     fn refresh(&self, py: Python<'_>) -> PyResult<()> {
         self.step(py, Step::refresh)
     }
 
+    fn settle(&self, py: Python<'_>) -> PyResult<bool> {
+        self.step(py, |step| Ok(step.settle()))
+    }
+
     fn is_leader(&self, py: Python<'_>) -> PyResult<bool> {
-        self.step(py, Step::is_leader)
+        self.step(py, |step| step.peer().is_leader())
     }
 
     fn may_decide(&self) -> bool {
@@ -99,94 +118,66 @@ impl Hook {
     }
 
     fn confirm(&self, py: Python<'_>) -> PyResult<bool> {
-        self.step(py, Step::confirm)
+        self.step(py, |step| step.peer().confirm())
     }
 
     #[getter]
     fn unit(&self) -> String {
-        self.see(|step| step.unit().to_string())
+        self.see(|step| step.peer().unit().to_string())
     }
 
     #[getter]
     fn relation(&self) -> Option<String> {
-        self.see(|step| step.relation().map(str::to_owned))
+        self.see(|step| step.peer().relation().map(str::to_owned))
     }
 
-    fn held(&self) -> BTreeMap<String, Option<u64>> {
-        self.see(|step| {
-            step.held().iter().map(|(lock, token)| (lock.to_string(), token.map(|token| token.0))).collect()
-        })
+    #[getter]
+    fn scope(&self) -> Option<String> {
+        self.see(|step| step.scope())
+    }
+
+    #[getter]
+    fn member(&self) -> PyResult<String> {
+        Ok(self.see(|step| step.member())?.to_string())
+    }
+
+    #[getter]
+    fn trouble(&self) -> Option<String> {
+        self.see(|step| step.trouble().map(str::to_owned))
+    }
+
+    fn held(&self) -> HashMap<String, Option<u64>> {
+        let row = |(lock, token): (LockName, Option<crate::model::Token>)| {
+            (lock.to_string(), token.map(|token| token.0))
+        };
+        self.see(|step| step.held().into_iter().map(row).collect())
     }
 
     fn requests(&self) -> Times {
-        self.see(|step| {
-            let mut requests = Times::from([(step.unit().to_string(), BTreeMap::new())]);
-            requests.extend(step.known_peers().map(|peer| (peer.to_string(), BTreeMap::new())));
-            let mut add = |member: &Member, lock: &LockName, at: &str| {
-                requests.entry(member.to_string()).or_default().insert(lock.to_string(), at.to_owned());
-            };
-            let unit = step.unit().clone();
-            for grant in step.ledger().grants().iter().filter(|grant| grant.member != unit) {
-                add(&grant.member, &grant.lock, &grant.at);
-            }
-            for waiting in step.ledger_mut().waiting().iter().filter(|waiting| waiting.member != unit) {
-                add(&waiting.member, &waiting.lock, &waiting.at);
-            }
-            for (lock, at) in step.postponed() {
-                add(&unit, lock, at);
-            }
-            for (lock, request) in step.record().requests() {
-                add(&unit, lock, &request.at);
-            }
-            requests
-        })
+        self.see(Step::requests)
     }
 
     fn grants(&self) -> Times {
-        self.see(|step| {
-            let mut grants = Times::new();
-            for (member, locks) in step.ledger().legacy_grants() {
-                let locks = locks.into_iter().map(|(lock, at)| (lock.to_string(), at)).collect();
-                grants.insert(member.to_string(), locks);
-            }
-            // What this unit does not hold in this hook it must not see as granted.
-            let own: BTreeMap<String, String> = step
-                .held()
-                .keys()
-                .filter_map(|lock| Some((lock.to_string(), step.record().requests().get(lock)?.at.clone())))
-                .collect();
-            grants.remove(step.unit().as_str());
-            if !own.is_empty() {
-                grants.insert(step.unit().to_string(), own);
-            }
-            grants
-        })
+        self.see(|step| step.grants())
     }
 
     fn waiting(&self) -> Vec<(String, String)> {
-        self.see(|step| {
-            let row =
-                |waiting: &crate::ledger::Waiting| (waiting.lock.to_string(), waiting.member.to_string());
-            step.ledger_mut().waiting().iter().map(row).collect()
-        })
+        self.see(Step::waiting)
     }
 
-    fn holders(&self, lock: &str) -> PyResult<Vec<String>> {
+    fn holders(&self, lock: &str) -> PyResult<BTreeSet<String>> {
         let lock = LockName::new(lock)?;
-        Ok(self.see(|step| step.ledger().holders(&lock).into_iter().map(ToString::to_string).collect()))
+        Ok(self.see(|step| step.holders(&lock)))
     }
 
-    fn queue(&self, lock: &str) -> PyResult<Vec<String>> {
-        let lock = LockName::new(lock)?;
-        Ok(self.see(|step| {
-            let of_lock = step.ledger_mut().waiting().iter().filter(|waiting| waiting.lock == lock);
-            of_lock.map(|waiting| waiting.member.to_string()).collect()
-        }))
+    fn queue(&self, lock: &str) -> Vec<String> {
+        let waiting = self.see(Step::waiting).into_iter();
+        waiting.filter(|(name, _)| name == lock).map(|(_, member)| member).collect()
     }
 
     fn give(&self, lock: &str, unit: &str) -> PyResult<bool> {
-        let (lock, member) = (LockName::new(lock)?, Member::new(unit)?);
-        Ok(self.see(|step| step.ledger_mut().give(&lock, &member).is_some()))
+        let lock = LockName::new(lock)?;
+        Ok(self.see(|step| step.give(&lock, unit))?)
     }
 
     #[allow(clippy::type_complexity)] // a plain tuple for one caller
@@ -197,20 +188,5 @@ impl Hook {
             (ended.grant.member.to_string(), ended.grant.lock.to_string(), ended.grant.at, outcome)
         };
         (news.ended.into_iter().map(row).collect(), news.warnings)
-    }
-}
-
-/// Reads `simple`, `serial`, `custom`, or a limit such as `at most 2` or `at most 25%`.
-pub(super) fn parse_rules(text: &str) -> Result<Rules, Error> {
-    match text {
-        "simple" => Ok(Rules::Simple),
-        "serial" => Ok(Rules::Serial),
-        "custom" => Ok(Rules::Custom),
-        _ => match text.strip_prefix("at most ") {
-            Some(limit) => Ok(Rules::AtMost(Limit::parse(limit)?)),
-            None => Err(Error::invalid(format!(
-                "rules {text:?} are unknown: use simple, serial, or at most N or N%"
-            ))),
-        },
     }
 }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::hook::parse_rules;
 use super::tools;
 use crate::juju::{self, Context, Hook, Options};
 use crate::model::{LockName, Member};
@@ -28,7 +27,7 @@ pub(super) fn release_lock(
 ) -> PyResult<Vec<u64>> {
     let context = Context::read(|name| environment.get(name).cloned())?;
     let options =
-        Options { key, relation, rules: parse_rules(rules)?, announce: true, legacy_file: String::new() };
+        Options { key, relation, rules: rules.parse()?, announce: true, legacy_file: String::new() };
     let (member, lock) = (Member::new(unit)?, LockName::new(lock)?);
     let tools = tools::tools(tools, 120.0)?;
     Ok(py.detach(|| {

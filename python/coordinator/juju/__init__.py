@@ -35,10 +35,12 @@ What differs from charmhelpers, on purpose:
 from __future__ import annotations
 
 from coordinator.juju.adapt import adapt
+from coordinator.juju.backend import Backend
 from coordinator.juju.base import BaseCoordinator, Serial, SimpleCoordinator, Singleton
 from coordinator.juju.operator import release_lock, show_locks
 
 __all__ = [
+    "Backend",
     "BaseCoordinator",
     "Serial",
     "SimpleCoordinator",

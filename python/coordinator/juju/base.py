@@ -11,9 +11,13 @@ from typing import Any, ParamSpec, TypeVar
 from coordinator import _core
 from coordinator.exceptions import Invalid
 from coordinator.juju import framework
+from coordinator.juju.backend import Backend
 from coordinator.juju.framework import TIME_FORMAT, now_text
 
 __all__ = ["BaseCoordinator", "Engine", "Serial", "SimpleCoordinator", "Singleton"]
+
+# So often a hook asks its policy again. Whoever was quicker each time has asked the same one.
+DECISIONS = 10
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -47,16 +51,24 @@ class Engine:
     rules = "custom"
     """Rules in place of a policy: ``simple``, ``serial``, ``at most 2``, ``at most 25%``."""
 
+    backend: Backend | None = None
+    """A scope on a store to coordinate in, in place of the peer relation."""
+
     def __init__(
-        self, relation_key: str = "coordinator", peer_relation_name: str | None = None
+        self,
+        relation_key: str = "coordinator",
+        peer_relation_name: str | None = None,
+        backend: Backend | None = None,
     ) -> None:
         """Make the coordinator; nothing is read before :meth:`initialize`.
 
         Data is kept under ``relation_key`` on the peer relation ``peer_relation_name``, by default
-        the first one in ``metadata.yaml``.
+        the first one in ``metadata.yaml``. With a ``backend`` requests and grants live there, and
+        the peer relation only says so.
         """
         self.key = relation_key
         self.relname = peer_relation_name
+        self.backend = backend or self.backend
         self._hook: _core.Hook | None = None
         self._messages = framework.Messages()
         self._asks_policy = False
@@ -80,6 +92,7 @@ class Engine:
             rules=rules,
             announce=not self._hears_releases(),
             legacy_file=f".charmhelpers.coordinator.{self._name()}",
+            backend=self.backend,
             **framework.core_options(),
         )
         self._hook.open(now_text())
@@ -94,7 +107,6 @@ class Engine:
         self._look()
         self._tell_news()
         self._decide()
-        self._look()
         for lock in self.requests[hook.unit]:
             if self.granted(lock):
                 self.msg(f"Granted {lock}")
@@ -118,7 +130,11 @@ class Engine:
 
     def _publish(self) -> None:
         self._decide()
-        self._opened().publish()
+        hook = self._opened()
+        hook.publish()
+        self._tell_news()
+        if hook.trouble:
+            self._messages.add("WARNING", f"coordinator: {hook.trouble}")
         self._messages.flush()
 
     def acquire(self, lock: str) -> bool:
@@ -138,8 +154,14 @@ class Engine:
         self._look()
         if new:
             self.msg(f"Requested {lock}")
-        if not self.granted(lock):
+        for _ in range(DECISIONS):
+            if self.granted(lock):
+                break
             self.grant(lock, hook.unit)
+            settled = hook.settle()
+            self._look()
+            if settled:
+                break
         return self.granted(lock)
 
     def granted(self, lock: str) -> bool:
@@ -152,6 +174,34 @@ class Engine:
         ``None`` if it is not held, and for a grant by a leader that runs charmhelpers.
         """
         return self._opened().held().get(lock)
+
+    def check(self, lock: str) -> None:
+        """Say whether ``lock`` is held, and may still be acted on: ask before each guarded step.
+
+        In a scope on a store a hook that is stopped, or cut off from the store, can lose what it
+        holds in the middle.
+
+        Raises:
+            LockLost: it was held, and others may hold it now or soon.
+            NotHeld: it is not held.
+
+        """
+        self._opened().check(lock)
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps this unit from taking turns, for its status; None if nothing does."""
+        return self._opened().trouble
+
+    @property
+    def scope(self) -> str | None:
+        """The scope that the application coordinates in; None over the peer relation."""
+        return self._opened().scope
+
+    @property
+    def member(self) -> str:
+        """The name of this unit in scopes."""
+        return self._opened().member
 
     def requested(self, lock: str) -> bool:
         """Whether this unit has asked for ``lock`` and not released it."""
@@ -298,9 +348,15 @@ class Engine:
 
     def _decide(self) -> None:
         hook = self._opened()
-        if self._asks_policy and hook.may_decide():
-            for lock, unit in hook.waiting():
-                self.grant(lock, unit)
+        for _ in range(DECISIONS):
+            if self._asks_policy and hook.may_decide():
+                for lock, unit in hook.waiting():
+                    self.grant(lock, unit)
+            settled = hook.settle()
+            self._look()
+            if settled:
+                return
+            # In a scope others have written meanwhile, and what the policy has seen is over.
 
     def _tell_news(self) -> None:
         ended, warnings = self._opened().take_news()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from coordinator.exceptions import Invalid
+from coordinator.exceptions import Invalid, Unavailable
 
 __all__ = [
     "TIME_FORMAT",
@@ -19,6 +20,9 @@ __all__ = [
     "at_exit",
     "at_start",
     "first_peer_relation",
+    "hook_name",
+    "hook_tool",
+    "keep_private",
     "now_text",
     "simulation",
 ]
@@ -78,6 +82,46 @@ def first_peer_relation() -> str:
             f"{path} has no peer relation: add one under `peers`, or name it in peer_relation_name"
         )
     return str(min(peers))
+
+
+def hook_tool(arguments: list[str]) -> Any:
+    """Return what a hook tool that was asked for JSON prints; None if it prints nothing.
+
+    Raises:
+        Unavailable: it failed.
+
+    """
+    tools = simulation.get("tools")
+    if tools:
+        code, stdout, stderr = tools(arguments, None)
+    else:
+        done = subprocess.run(arguments, capture_output=True, check=False, timeout=60)
+        code, stdout, stderr = done.returncode, done.stdout, done.stderr
+    if code != 0:
+        complaint = stderr.decode(errors="replace").strip()
+        raise Unavailable(f"{' '.join(arguments[:4])} ended with status {code}: {complaint}")
+    return json.loads(stdout) if stdout.strip() else None
+
+
+def hook_name() -> str:
+    """Return the name of the hook that runs."""
+    dispatched = os.environ.get("JUJU_DISPATCH_PATH", "").rpartition("/")[2]
+    return os.environ.get("JUJU_HOOK_NAME") or dispatched
+
+
+def keep_private(path: Path, text: str) -> str:
+    """Have ``text`` in a file that nobody else can read, written in one step; return its path."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists() or path.read_text() != text:
+        beside = path.with_name(path.name + ".new")
+        beside.unlink(missing_ok=True)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    return str(path)
 
 
 class Messages:

@@ -1,0 +1,1 @@
+"""What kazoo keeps under this name: the handler for threads."""

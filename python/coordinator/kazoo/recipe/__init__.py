@@ -1,0 +1,1 @@
+"""The recipes, each in the module that kazoo keeps it in."""
