@@ -17,3 +17,6 @@ if not charms.coordinator.callbacks_registered:
     # Registered while modules are imported, so that it runs after charms.reactive has
     # stopped tracing: until then each flag change costs a juju-log process.
     hookenv.atexit(charms.coordinator.clear_granted_flags)
+    hookenv.atexit(charms.coordinator.keep_agent)
+    hookenv.atexit(charms.coordinator.show_trouble)
+    hookenv.atexit(charms.coordinator.ask_related)

@@ -21,29 +21,32 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 from typing import Any
 
-from charmhelpers.core import hookenv
+from charmhelpers.core import hookenv, unitdata
 from charms.layer import options as layer_options
 
 from charms import reactive
 from coordinator import juju
-from coordinator.exceptions import Invalid
+from coordinator.exceptions import CoordinatorError, Invalid
+from coordinator.juju import agent, settings
 
 __all__ = ["SimpleCoordinator", "acquire", "coordinator", "log", "options"]
 
 DEFAULTS: dict[str, Any] = {
     "class": "charms.coordinator.SimpleCoordinator",
     "log_level": "info",
-    "backend": "peer",
     "rules": {},
+    **settings.DEFAULTS,
 }
 LEVELS = (hookenv.DEBUG, hookenv.INFO, hookenv.WARNING, hookenv.ERROR, hookenv.CRITICAL)
 REQUESTED = "coordinator.requested."
 GRANTED = "coordinator.granted."
+# What the unit's status was before this layer had to say that it is blocked.
+STATUS_BEFORE = "coordinator.status-before"
 
-# reactive/coordinator.py says here that it has registered publish_flags and
-# clear_granted_flags.
+# reactive/coordinator.py says here that it has registered the callbacks.
 callbacks_registered = False
 
 options: dict[str, Any] = {**DEFAULTS, **layer_options.get("coordinator")}
@@ -76,6 +79,56 @@ def publish_flags() -> None:
 def clear_granted_flags() -> None:
     """End the duration of the hook for every granted lock."""
     _change_flags(_flags_of_locks(GRANTED), set())
+
+
+def keep_agent() -> None:
+    """Have this unit's agent run while the application coordinates in a scope."""
+    backend, directory = coordinator.backend, _directory()
+    try:
+        if backend is None or coordinator.scope is None or _is_last_hook():
+            agent.end(directory)
+        elif not backend.missing:
+            agent.keep(backend, coordinator.scope, coordinator.member, directory)
+    except CoordinatorError as error:
+        # The unit takes its turns without an agent too, only later: in its next hooks.
+        log(f"the agent cannot be kept running: {error}", hookenv.WARNING)
+
+
+def show_trouble() -> None:
+    """Say that the unit is blocked while it cannot coordinate; after that, what it said before."""
+    store = unitdata.kv()
+    before = store.get(STATUS_BEFORE)
+    if coordinator.trouble:
+        if before is None:
+            store.set(STATUS_BEFORE, list(hookenv.status_get()))
+        hookenv.status_set("blocked", f"Coordinator: {coordinator.trouble}")
+    elif before is not None:
+        store.unset(STATUS_BEFORE)
+        shown, message = hookenv.status_get()
+        # Unless the charm has said something since.
+        if (
+            shown == "blocked"
+            and str(message).startswith("Coordinator: ")
+            and before[0] != "unknown"
+        ):
+            hookenv.status_set(*before)
+
+
+def ask_related() -> None:
+    """As leader, ask a ZooKeeper charm that is related for a place in its tree."""
+    endpoint = coordinator.backend and _chosen["relation"]
+    about = (f"{endpoint}-", "leader-elected", "config-changed")
+    if endpoint and hookenv.hook_name().startswith(about) and hookenv.is_leader():
+        settings.ask_related(endpoint, "/coordinator")
+
+
+def _is_last_hook() -> bool:
+    return hookenv.hook_name() in ("stop", "remove")
+
+
+def _directory() -> Path:
+    """Return where the agent's settings are, beside the charm: an upgrade replaces that."""
+    return Path(hookenv.charm_dir()).resolve().parent / "coordinator"
 
 
 def _flags_of_locks(*prefixes: str) -> set[str]:
@@ -113,7 +166,16 @@ def _instantiate() -> Any:
     _check_options()
     # The layer brings its own peer relation: the charm's other peer relations may not
     # exist in every charm.
-    return _configured_class()(peer_relation_name="coordinator")
+    return _configured_class()(
+        peer_relation_name="coordinator",
+        backend=settings.backend(_chosen, _directory(), _own_scope()),
+    )
+
+
+def _own_scope() -> str:
+    """Return the scope of an application that names none: nobody else's."""
+    name = f"{hookenv.model_name()}-{str(hookenv.model_uuid())[:8]}"
+    return f"{name}:{hookenv.application_name()}"
 
 
 def _check_options() -> None:
@@ -121,8 +183,8 @@ def _check_options() -> None:
         raise _wrong_option(name, f"the options are {', '.join(DEFAULTS)}; write one of them")
     if str(options["log_level"]).upper() not in LEVELS:
         raise _wrong_option("log_level", f"write one of {', '.join(LEVELS).lower()}")
-    if options["backend"] != "peer":
-        raise _wrong_option("backend", "only peer, the peer relation, is known; write peer")
+    if options["backend"] not in settings.BACKENDS:
+        raise _wrong_option("backend", f"write one of {', '.join(settings.BACKENDS)}")
     if options["rules"]:
         raise _wrong_option("rules", "no rules are known; leave it out and choose a class instead")
 
@@ -172,5 +234,6 @@ def _wrong_option(name: str, advice: str) -> Invalid:
     return Invalid(f"option coordinator.{name} in layer.yaml is {options[name]!r}: {advice}")
 
 
+_chosen = settings.chosen(options, hookenv.config())
 coordinator = _instantiate()
 log(f"using {options['class']}", hookenv.DEBUG)
