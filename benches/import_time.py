@@ -19,6 +19,7 @@ PROGRAMS = {
     BARE: (["-S", "-c", "pass"], BARE),
     "import coordinator": (["-S", "-c", "import coordinator"], BARE),
     "import coordinator.juju": (["-S", "-c", "import coordinator.juju"], BARE),
+    "kazoo.client": (["-c", "import kazoo.client"], BARE),
     "charmhelpers' hookenv": (["-c", "from charmhelpers.core import hookenv"], BARE),
     "hookenv, coordinator.juju": (
         ["-c", "from charmhelpers.core import hookenv; import coordinator.juju"],
