@@ -33,6 +33,8 @@ LAYER = PROJECT / "layer"
 BASE_LAYERS = PROJECT / "tests/juju/layers"
 EXAMPLE = PROJECT / "examples/rolling-restart"
 CHARM_TOOLS = "charm-tools==3.0.9"
+# A wheel to ship takes minutes of optimization, which proves nothing more: tests name `quick`.
+PROFILE = os.environ.get("COORDINATOR_WHEEL_PROFILE", "release")
 # What the wheel is made from.
 SOURCES = ("Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md", "LICENSE", "src", "python")
 
@@ -48,7 +50,9 @@ def project_wheel() -> Path:
     """
     if os.environ.get("COORDINATOR_WHEEL"):
         return Path(os.environ["COORDINATOR_WHEEL"]).resolve(strict=True)
-    kept = _kept("wheels", "coordinator", [PROJECT / name for name in SOURCES], _build_wheel)
+    kept = _kept(
+        "wheels", f"coordinator-{PROFILE}", [PROJECT / name for name in SOURCES], _build_wheel
+    )
     (wheel,) = kept.glob("*.whl")
     return wheel
 
@@ -114,7 +118,10 @@ def make_environment(charm: Path) -> Path:
 def _build_wheel(destination: Path) -> None:
     if shutil.which("maturin") is None:
         raise BuildError("maturin is not on the PATH: pip install maturin")
-    _run(["maturin", "build", "--release", "--out", destination], directory=PROJECT)
+    _run(
+        ["maturin", "build", "--profile", PROFILE, "--locked", "--out", destination],
+        directory=PROJECT,
+    )
 
 
 def _charm_build(charm: Path, layers: Path, destination: Path) -> None:

@@ -62,7 +62,7 @@ class OldSerial(theirs.Serial):  # type: ignore[misc]
         pass
 
 
-def our_charm(kind: type = juju.SimpleCoordinator, **options: Any) -> FunctionCharm:
+def our_charm(kind: Callable[..., Any] = juju.SimpleCoordinator, **options: Any) -> FunctionCharm:
     """A charm with a coordinator of this package."""
     charm = charmhelpers_world(rolling(lambda: kind(peer_relation_name="coordinator"), **options))
 

@@ -68,13 +68,23 @@ def test_options_have_their_defaults_unless_the_charm_sets_them(charm: Path) -> 
         "class": "charms.coordinator.SimpleCoordinator",
         "log_level": "info",
         "backend": "peer",
+        "scope": "",
+        "hosts": "",
+        "directory": "",
+        "relation": "zookeeper",
+        "auth": "",
+        "default_acl": [],
+        "tls_ca": "",
+        "tls_certificate": "",
+        "tls_key": "",
+        "session_timeout": 0,
         "rules": {},
     }
 
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("backend", "zookeeper"), ("log_level", "loud"), ("rules", {"at_most": 2})],
+    [("backend", "zookeper"), ("log_level", "loud"), ("rules", {"at_most": 2})],
 )
 def test_an_option_that_cannot_work_stops_the_build(
     tmp_path: Path, option: str, value: object

@@ -12,12 +12,27 @@ PROJECT = Path(__file__).resolve().parents[2]
 SOURCES = PROJECT / "src"
 CORE = sorted(
     path
-    for name in ("error.rs", "model.rs", "rules.rs", "ledger.rs", "ledger")
+    for name in (
+        "error.rs",
+        "model.rs",
+        "rules.rs",
+        "ledger.rs",
+        "ledger",
+        "recipe.rs",
+        "scope.rs",
+        "scope",
+        "recipe",
+        "tree.rs",
+        "tree",
+        "sim.rs",
+        "sim",
+    )
     for path in ([SOURCES / name] if name.endswith(".rs") else (SOURCES / name).rglob("*.rs"))
 )
-ALLOWED_CRATES = {"std", "serde", "serde_json", "crate", "super", "self"}
+ALLOWED_CRATES = {"core", "std", "serde", "serde_json", "crate", "super", "self"}
 FORBIDDEN_IN_CORE = re.compile(
-    r"\bstd::(fs|net|env|process|thread|time|io)\b|\bcrate::(juju|python)\b|\b(tokio|pyo3)::"
+    r"\bstd::(fs|net|env|process|thread|time|io)\b"
+    r"|\bcrate::(juju|python|store|session|driver|client)\b|\b(tokio|pyo3)::"
 )
 
 
@@ -35,14 +50,29 @@ def test_the_core_imports_only_std_and_serde(path: Path) -> None:
     assert not FORBIDDEN_IN_CORE.search(code(path)), path
 
 
-def test_juju_knows_nothing_of_python() -> None:
-    for path in SOURCES.glob("juju/*.rs"):
+@pytest.mark.parametrize("floor", ["juju", "store", "client", "recipe"])
+def test_only_the_face_knows_of_python(floor: str) -> None:
+    paths = [SOURCES / f"{floor}.rs", *SOURCES.glob(f"{floor}/**/*.rs")]
+    for path in paths:
         assert not re.search(r"\bpyo3\b|crate::python", code(path)), path
+
+
+def test_stores_know_nothing_of_clients_and_recipes_of_their_own() -> None:
+    for path in [SOURCES / "store.rs", *SOURCES.glob("store/**/*.rs")]:
+        assert not re.search(
+            r"crate::(client|driver|recipe::(lock|semaphore|party|barrier))", code(path)
+        )
 
 
 @pytest.mark.parametrize(
     ("features", "forbidden"),
-    [([], {"pyo3", "tokio", "zookeeper-client"}), (["--features", "juju"], {"pyo3"})],
+    [
+        ([], {"pyo3", "tokio", "zookeeper-client", "rusqlite"}),
+        (["--features", "sim"], {"pyo3", "tokio", "zookeeper-client", "rusqlite"}),
+        (["--features", "juju"], {"pyo3", "zookeeper-client", "rusqlite"}),
+        (["--features", "embedded"], {"pyo3", "zookeeper-client"}),
+        (["--features", "zookeeper"], {"pyo3", "rusqlite"}),
+    ],
 )
 def test_the_dependencies_of_a_floor(features: list[str], forbidden: set[str]) -> None:
     tree = subprocess.run(

@@ -57,11 +57,15 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     monkeypatch.setattr(platform, "linux_distribution", lambda: ("debian", "", ""), raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JUJU_UNIT_NAME", UNIT)
+    monkeypatch.setenv("CHARM_DIR", str(tmp_path))
+    monkeypatch.setenv("JUJU_MODEL_NAME", "prod")
+    monkeypatch.setenv("JUJU_MODEL_UUID", "3f2a91c0-0bad-400d-8000-4b1d0d06f00d")
     monkeypatch.setenv("UNIT_STATE_DB", str(tmp_path / "unit-state.db"))
     monkeypatch.setattr(unitdata, "_KV", None)
     monkeypatch.setattr(hookenv, "_atstart", [])
     monkeypatch.setattr(hookenv, "_atexit", [])
     monkeypatch.setattr(hookenv, "log", lambda *arguments, **options: None)
+    monkeypatch.setattr(hookenv, "config", dict)
     places = [str(tmp_path / "lib"), *map(str, LIBRARIES)]
     monkeypatch.setattr(charms, "__path__", [*charms.__path__, *(f"{p}/charms" for p in places)])
     for place in places:
@@ -246,7 +250,7 @@ def test_a_class_of_the_charms_own_decides(load: Load, base: str) -> None:
         ({"class": "os.getcwd"}, "coordinator.class .*'os.getcwd'.* a subclass of"),
         ({"class": None}, "coordinator.class .* absolute dotted path"),
         ({"log_level": "loud"}, "coordinator.log_level .*'loud'.* debug, info"),
-        ({"backend": "zookeeper"}, "coordinator.backend .*'zookeeper'.* write peer"),
+        ({"backend": "zookeper"}, "coordinator.backend .*'zookeper'.* peer, zookeeper, embedded"),
         ({"rules": {"at_most": 2}}, "coordinator.rules .* choose a class"),
         ({"clas": "coordinator.juju.Serial"}, "coordinator.clas .* class, log_level"),
     ],

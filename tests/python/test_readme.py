@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import coordinator
 from coordinator import juju
 from coordinator.juju import framework
 
@@ -37,6 +38,27 @@ def test_the_first_screen_says_what_it_is_and_what_to_run() -> None:
     assert first[0] == "# coordinator"
     assert any(line.startswith("make demo") for line in first)
     assert any(line.startswith("make test") for line in first)
+
+
+def test_the_five_minutes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (block,) = (block for block in BLOCKS if "client.lock" in block and "embedded:" in block)
+    asked: list[str] = []
+    names: dict[str, Any] = {"input": asked.append}
+    exec(block.replace("/tmp/coordinator", str(tmp_path / "store")), names)
+    assert asked
+    assert names["client"].lock("/deploy").contenders() == []
+    names["client"].close()
+
+
+@pytest.mark.parametrize("call", ["client.lease(", "client.partitioner("])
+def test_the_examples_of_leases_and_partitioners(
+    call: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = (block for block in BLOCKS if call in block)
+    names: dict[str, Any] = {"coordinator": coordinator, "input": lambda _: ""}
+    exec(block.replace("/tmp/coordinator", str(tmp_path / "store")), names)
+    said = capsys.readouterr().out
+    assert "ours until" in said or said == "mine: ['mail', 'print', 'scan']\n"
 
 
 def test_the_example_of_a_plain_charm_restarts_once(hook: None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -23,6 +24,9 @@ from .resolver import Command
 from .tool_server import ToolServer
 from .world import Seconds, World
 
+# How often a live run looks whether a real program has called.
+LOOK_SECONDS = 0.002
+
 
 class NotSettledError(AssertionError):
     """The model still had work to do when its time was up."""
@@ -33,7 +37,8 @@ class Model:
 
     Durations are virtual seconds, fixed or as a range to draw from. `tool_executable` is the
     compiled hook tool that charm directories need. Units' directories are made under `directory`,
-    by default the temporary directory.
+    by default the temporary directory. `exec_function` is what real programs that call `juju-exec`
+    run on units whose charm is a function.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class Model:
         watch_seconds: Seconds = (0.01, 3.0),
         update_status_seconds: float = 300.0,
         keep_tool_calls: bool = True,
+        exec_function: HookFunction | None = None,
         tool_executable: str | Path | None = None,
         directory: str | Path | None = None,
     ) -> None:
@@ -72,6 +78,7 @@ class Model:
             watch_seconds=watch_seconds,
             update_status_seconds=update_status_seconds,
             keep_tool_calls=keep_tool_calls,
+            exec_function=exec_function,
             server=lambda world: ToolServer(world, tool_executable),
         )
         self.chaos = Chaos(self)
@@ -190,7 +197,8 @@ class Model:
     def listen(self, event: str, listener: Listener) -> None:
         """Call `listener(record)` at each event; an exception it raises ends the run.
 
-        Events: hook-start, hook-end, tool, work-start, work-end, leader, fault.
+        Events: hook-start, hook-end, tool, work-start, work-end, leader, fault; and exec, with the
+        name of a unit, when a real program calls `juju-exec` for it.
         """
         self.world.records.listen(event, listener)
 
@@ -211,6 +219,41 @@ class Model:
     def run_until(self, predicate: Callable[[], bool], limit_seconds: float = 24 * 3600.0) -> bool:
         """Run until `predicate` holds; false if it does not within the limit."""
         return self._run(self.now + limit_seconds, predicate)
+
+    def run_live(
+        self,
+        predicate: Callable[[], bool],
+        real_seconds: float = 60.0,
+        *,
+        speed: float | None = None,
+    ) -> bool:
+        """Run until `predicate` holds, beside real programs that call `juju-exec` when they like.
+
+        Virtual time passes `speed` times as fast as real time. By default it passes only while
+        something is due that is no timer, so that no timer comes before a program that takes real
+        time for what it does. False if `predicate` does not hold in time.
+        """
+        began, start = time.monotonic(), self.now
+        scheduler = self.world.scheduler
+        while time.monotonic() - began < real_seconds:
+            if self.world.problems:
+                raise self.world.problems.pop(0)
+            if self.world.has_server:
+                self.world.server.poll()
+            if predicate():
+                return True
+            if speed is not None:
+                scheduler.limit = start + (time.monotonic() - began) * speed
+                while scheduler.step() and not self.world.problems:
+                    pass
+                self.world.scheduler.now = max(self.now, scheduler.limit)
+                time.sleep(LOOK_SECONDS)
+            elif scheduler.foreground:
+                scheduler.limit = float("inf")
+                scheduler.step()
+            else:
+                time.sleep(LOOK_SECONDS)
+        return False
 
     def settle(self, limit_seconds: float = 24 * 3600.0) -> None:
         """Run until nothing but update-status is due and every application has a leader."""

@@ -83,6 +83,11 @@ class Operation:
 Listener = Callable[[Any], None]
 
 
+EVENTS = frozenset(
+    ("hook-start", "hook-end", "tool", "work-start", "work-end", "leader", "fault", "exec")
+)
+
+
 class Records:
     """The history of a model, its counters, and those who listen to it."""
 
@@ -101,11 +106,10 @@ class Records:
     def listen(self, event: str, listener: Listener) -> None:
         """Call `listener(record)` at each `event`.
 
-        Events: hook-start, hook-end, tool, work-start, work-end, leader, fault.
+        Events are those in EVENTS.
         """
-        known = {"hook-start", "hook-end", "tool", "work-start", "work-end", "leader", "fault"}
-        if event not in known:
-            raise ValueError(f"no event is called {event!r}; listen to one of {sorted(known)}")
+        if event not in EVENTS:
+            raise ValueError(f"no event is called {event!r}; listen to one of {sorted(EVENTS)}")
         self.listeners.setdefault(event, []).append(listener)
 
     def tell(self, event: str, record: object) -> None:

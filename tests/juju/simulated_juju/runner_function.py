@@ -128,6 +128,10 @@ class FunctionRunner:
         # Whatever a charm raises ends this hook, never the simulation.
         except BaseException:
             output = traceback.format_exc()
+        # What belonged to the run may refer back to it in ways that a collector does not see, as a
+        # compiled module does that was given a tool to call: then the whole model would stay.
+        self._hook.local.clear()
+        self._raise = None
         self._step = ExitStep(code, output)
         self._ended = True
         self._to_model.release()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .charms import ToolStep
+from .charms import FunctionCharm, ToolStep
 from .resolver import Command
 from .tools import TOOLS, ToolResult
 
@@ -173,7 +173,10 @@ class ToolServer:
         def finished(command: Command) -> None:
             request.answer(ToolResult(command.code or 0, command.output.encode()))
 
-        agent.add_command(Command(" ".join(words), finished=finished))
+        self._world.records.tell("exec", unit)
+        is_function = isinstance(agent.charm, FunctionCharm)
+        function = self._world.exec_function if is_function else None
+        agent.add_command(Command(function or " ".join(words), finished=finished))
 
 
 def read_request(connection: socket.socket) -> Request:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .charms import HookFunction
 from .controller import Controller
 from .environment import major
 from .faults import FaultPlanner, Faults
@@ -40,6 +41,7 @@ class World:
         watch_seconds: Seconds,
         update_status_seconds: float,
         keep_tool_calls: bool,
+        exec_function: HookFunction | None,
         server: Callable[[World], ToolServer],
     ) -> None:
         self.version = version
@@ -53,6 +55,7 @@ class World:
         self.hook_start_seconds = hook_start_seconds
         self.watch_seconds = watch_seconds
         self.update_status_seconds = update_status_seconds
+        self.exec_function = exec_function
         self.epoch = 1_700_000_000.0
         self.chance = random.Random(f"model {seed}")
         self.scheduler = Scheduler()
