@@ -5,7 +5,7 @@ use super::databag::{self, Keys};
 use super::hook::Hook;
 use super::tools::{Tools, query};
 use crate::error::Error;
-use crate::ledger::{Ledger, Standing, Views};
+use crate::ledger::{Elsewhere, Ledger, Standing, Views};
 use crate::model::{LockName, Member};
 
 /// The locks of an application at one moment.
@@ -21,6 +21,10 @@ pub struct Overview {
     pub quarantined: Vec<(Member, String)>,
     /// Lock, member, token, when and why: grants that an operator ended.
     pub forced: Vec<(LockName, Member, u64, String, String)>,
+    /// The scope in which the application coordinates, if not here: who holds is told there.
+    pub elsewhere: Option<Elsewhere>,
+    /// The model, by which units are known in scopes.
+    pub model: Option<String>,
 }
 
 /// Shows who holds, who waits and for whom.
@@ -38,7 +42,12 @@ pub fn show_locks(
     let keys = Keys::new(key);
     let (relation, ledger) = read_ledger(context, &keys, relation, tools)?;
     let mut views = Views::new();
-    let mut overview = Overview { leader: ledger.leader.clone(), ..Overview::default() };
+    let mut overview = Overview {
+        leader: ledger.leader.clone(),
+        elsewhere: ledger.elsewhere().cloned(),
+        model: context.model.clone(),
+        ..Overview::default()
+    };
     for grant in ledger.grants() {
         let blocker = loop {
             match ledger.in_effect(grant, &views) {

@@ -93,5 +93,8 @@ pub(super) fn show_locks<'py>(
     all.set_item("queue", queue)?;
     all.set_item("quarantined", quarantined)?;
     all.set_item("forced", forced)?;
+    all.set_item("scope", overview.elsewhere.as_ref().map(|there| there.scope.as_str()))?;
+    all.set_item("address", overview.elsewhere.as_ref().map(|there| there.address.as_str()))?;
+    all.set_item("model", overview.model)?;
     Ok(all)
 }

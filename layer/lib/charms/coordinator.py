@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from pathlib import Path
 from typing import Any
 
 from charmhelpers.core import hookenv, unitdata
@@ -83,7 +82,7 @@ def clear_granted_flags() -> None:
 
 def keep_agent() -> None:
     """Have this unit's agent run while the application coordinates in a scope."""
-    backend, directory = coordinator.backend, _directory()
+    backend, directory = coordinator.backend, settings.directory()
     try:
         if backend is None or coordinator.scope is None or _is_last_hook():
             agent.end(directory)
@@ -116,7 +115,7 @@ def show_trouble() -> None:
 
 def ask_related() -> None:
     """As leader, ask a ZooKeeper charm that is related for a place in its tree."""
-    endpoint = coordinator.backend and _chosen["relation"]
+    endpoint = coordinator.backend and settings.chosen(options, hookenv.config())["relation"]
     about = (f"{endpoint}-", "leader-elected", "config-changed")
     if endpoint and hookenv.hook_name().startswith(about) and hookenv.is_leader():
         settings.ask_related(endpoint, "/coordinator")
@@ -124,11 +123,6 @@ def ask_related() -> None:
 
 def _is_last_hook() -> bool:
     return hookenv.hook_name() in ("stop", "remove")
-
-
-def _directory() -> Path:
-    """Return where the agent's settings are, beside the charm: an upgrade replaces that."""
-    return Path(hookenv.charm_dir()).resolve().parent / "coordinator"
 
 
 def _flags_of_locks(*prefixes: str) -> set[str]:
@@ -168,14 +162,8 @@ def _instantiate() -> Any:
     # exist in every charm.
     return _configured_class()(
         peer_relation_name="coordinator",
-        backend=settings.backend(_chosen, _directory(), _own_scope()),
+        backend=settings.in_charm(options, hookenv.config()),
     )
-
-
-def _own_scope() -> str:
-    """Return the scope of an application that names none: nobody else's."""
-    name = f"{hookenv.model_name()}-{str(hookenv.model_uuid())[:8]}"
-    return f"{name}:{hookenv.application_name()}"
 
 
 def _check_options() -> None:
@@ -234,6 +222,5 @@ def _wrong_option(name: str, advice: str) -> Invalid:
     return Invalid(f"option coordinator.{name} in layer.yaml is {options[name]!r}: {advice}")
 
 
-_chosen = settings.chosen(options, hookenv.config())
 coordinator = _instantiate()
 log(f"using {options['class']}", hookenv.DEBUG)

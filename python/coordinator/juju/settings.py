@@ -7,6 +7,7 @@ charm: the :class:`Backend` says what is missing, and the unit is blocked until 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from coordinator.exceptions import CoordinatorError, Invalid, Unavailable
 from coordinator.juju import framework
 from coordinator.juju.backend import Backend
 
-__all__ = ["DEFAULTS", "PREFIX", "backend", "chosen"]
+__all__ = ["DEFAULTS", "PREFIX", "backend", "chosen", "directory", "in_charm", "own_scope"]
 
 DEFAULTS: dict[str, Any] = {
     "backend": "peer",
@@ -52,6 +53,22 @@ def chosen(options: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, A
     if isinstance(merged["default_acl"], str):
         merged["default_acl"] = merged["default_acl"].split()
     return merged
+
+
+def directory() -> Path:
+    """Return where a unit keeps its settings: beside its charm, which an upgrade replaces."""
+    return Path(os.environ["JUJU_CHARM_DIR"]).resolve().parent / "coordinator"
+
+
+def own_scope() -> str:
+    """Return the scope of an application that names none: nobody else's."""
+    model, uuid = os.environ.get("JUJU_MODEL_NAME"), os.environ.get("JUJU_MODEL_UUID", "")
+    return f"{model}-{uuid[:8]}:{os.environ['JUJU_UNIT_NAME'].partition('/')[0]}"
+
+
+def in_charm(options: Mapping[str, Any], config: Mapping[str, Any]) -> Backend | None:
+    """Return what a charm with these options and this configuration has chosen for this unit."""
+    return backend(chosen(options, config), directory(), own_scope())
 
 
 def backend(options: Mapping[str, Any], directory: Path, scope: str) -> Backend | None:
