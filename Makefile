@@ -36,6 +36,7 @@ lint: setup ## formats, lints, types and stubs; changes nothing
 	cargo clippy --quiet --locked --all-targets --features juju -- -D warnings
 	cargo clippy --quiet --locked --all-targets --features embedded -- -D warnings
 	cargo clippy --quiet --locked --all-targets --features zookeeper -- -D warnings
+	cargo clippy --quiet --locked --all-targets --features cli -- -D warnings
 	cargo clippy --quiet --locked --all-targets --features python,sim -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps --features python,sim
 	$(BIN)/ruff format --check --quiet
@@ -60,6 +61,7 @@ bench: setup $(HOOK_TOOL) $(BENCH_DRIVER) ## BENCHES="roll stores": speed beside
 .PHONY: soak
 soak: setup ## SEEDS=20000 simulated rolls with faults, and as many histories of each recipe, on all cores
 	$(BIN)/python tests/juju/soak.py --seeds $(SEEDS) --jobs $(JOBS)
+	$(BIN)/python tests/juju/soak.py --of scope --seeds $(SEEDS) --jobs $(JOBS)
 	SEEDS=$(SEEDS) cargo test --locked --profile quick --features sim --test simulation every_recipe -- --nocapture
 	PROPTEST_RNG_SEED=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ') cargo test --locked --profile quick --features sim --test ledger -- --nocapture
 

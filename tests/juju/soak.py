@@ -1,4 +1,4 @@
-"""Simulated rolls with faults, as many as wanted: the longer run of test_rolls.py."""
+"""Simulated rolls with faults, as many as wanted: longer runs of the tests of rolls."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import argparse
 import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
-from rolls import roll
+import rolls
+import scope_rolls
+
+ROLLS = {"peer": rolls.roll, "scope": scope_rolls.roll}
 
 
-def attempt(seed: int) -> tuple[int, Counter[str], str]:
+def attempt(kind: str, seed: int) -> tuple[int, Counter[str], str]:
     try:
-        return seed, roll(seed), ""
+        return seed, ROLLS[kind](seed), ""
     except AssertionError as error:
         return seed, Counter(), str(error)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--of", choices=ROLLS, default="peer", help="one application, or several")
     parser.add_argument("--seeds", type=int, default=20_000, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
@@ -28,7 +33,8 @@ def main() -> int:
     bad: list[int] = []
     with ProcessPoolExecutor(arguments.jobs, max_tasks_per_child=500) as pool:
         seeds = range(arguments.first, arguments.first + arguments.seeds)
-        for done, (seed, happened, problem) in enumerate(pool.map(attempt, seeds, chunksize=20), 1):
+        attempts = pool.map(partial(attempt, arguments.of), seeds, chunksize=20)
+        for done, (seed, happened, problem) in enumerate(attempts, 1):
             counted += happened
             if problem:
                 bad.append(seed)

@@ -161,3 +161,46 @@ def test_two_applications_take_turns_and_an_agent_wakes_each_unit(tmp_path: Path
         assert made.model.most_at_once() == 1, made.model.describe()
         made.until(lambda: made.agents().keys() == set(made.units))
         assert not set(made.agents().values()) & set(agents.values())
+
+
+def test_the_actions_show_a_scope_and_take_a_lock_from_a_unit_that_is_gone(tmp_path: Path) -> None:
+    with fleet(tmp_path / "store") as made:
+        made.deploy("kafka", 2)
+        made.deploy("spark", 1)
+        made.until(lambda: made.model.settled() and (tmp_path / "store").exists())
+        made.until(lambda: present(made.status()) == 3)
+        made.roll()
+        made.configure(revision=made.revision + 1)
+        made.until(lambda: len(made.status()["queue"]) == 2 and bool(made.model.working()))
+        (holder,) = (work.unit for work in made.model.working())
+        made.model.unit(holder).kill_agent(None)
+        other = next(unit for unit in made.units if unit != holder)
+
+        shown = made.model.unit(other).run_action("show-locks")
+        made.until(lambda: shown.status in ("completed", "failed"))
+        assert shown.status == "completed", shown.message
+        locks = json.loads(shown.results["locks"])
+        assert locks["scope"] == "fleet"
+        assert locks["leader"] is None
+        assert [(grant["unit"], grant["lock"]) for grant in locks["grants"]] == [
+            (holder, "restart")
+        ]
+        assert {row["unit"] for row in locks["queue"]} == set(made.units) - {holder}
+
+        wrong = {"unit": holder, "lock": "other", "reason": "a mistake"}
+        right = {"unit": holder, "lock": "restart", "reason": "its machine is lost"}
+        refused = made.model.unit(other).run_action("release-lock", **wrong)
+        released = made.model.unit(other).run_action("release-lock", **right)
+        made.until(lambda: released.status in ("completed", "failed"))
+        assert refused.status == "failed"
+        assert "other" in refused.message
+        assert released.status == "completed", released.message
+        assert str(locks["grants"][0]["token"]) in released.results["result"]
+        made.until(lambda: not made.status()["holders"] and not made.status()["queue"])
+
+        shown = made.model.unit(other).run_action("show-locks")
+        made.until(lambda: shown.status in ("completed", "failed"))
+        (forced,) = json.loads(shown.results["locks"])["forced"]
+        assert (forced["unit"], forced["reason"]) == (holder, "its machine is lost")
+        made.model.unit(holder).start_agent()
+        made.until(made.is_idle)

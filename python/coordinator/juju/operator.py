@@ -28,7 +28,8 @@ def release_lock(
     For a holder that will never release: its machine is gone, or its hook fails for good. Whoever
     calls this vouches that the unit does no guarded work any more. The reason, the time and the
     void token are kept. Runs on the leader, also while the leader's hooks fail; in a scope, which
-    ``backend`` leads to, on any unit, and for members of other models too: ``prod-3f2a91c0:kafka/3``.
+    ``backend`` leads to, on any unit, and for members of other models too, which are called like
+    ``prod-3f2a91c0:kafka/3``.
 
     The next in line goes on. If ``unit`` comes back and still wants the lock, it asks anew.
 

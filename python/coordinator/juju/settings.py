@@ -57,7 +57,7 @@ def chosen(options: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, A
 
 def directory() -> Path:
     """Return where a unit keeps its settings: beside its charm, which an upgrade replaces."""
-    return Path(os.environ["JUJU_CHARM_DIR"]).resolve().parent / "coordinator"
+    return Path(os.environ.get("JUJU_CHARM_DIR") or os.curdir).resolve().parent / "coordinator"
 
 
 def own_scope() -> str:
