@@ -28,6 +28,7 @@
 //! background, and the next in line is woken.
 
 mod agent;
+mod attempt;
 mod attendant;
 mod barrier;
 mod counter;
@@ -35,12 +36,14 @@ mod grant;
 mod holds;
 mod lease;
 mod lock;
+mod naming;
 mod nodes;
 mod options;
 mod partitioner;
 mod party;
 mod residence;
 mod scope;
+mod shared;
 mod states;
 mod status;
 mod visit;
@@ -63,25 +66,24 @@ pub use states::States;
 pub use status::{ScopeHolder, ScopeMember, ScopeStatus, ScopeWaiting};
 pub use visit::{Visit, Visitor};
 
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
-use crate::driver::{Driver, Ended};
 use crate::error::{Error, ErrorKind};
 use crate::recipe::leases::only_leases;
 use crate::recipe::names::check_path;
-use crate::recipe::query::{Entry, Query, Report};
 use crate::recipe::semaphore::{Semaphore, Terms};
-use crate::recipe::{Machine, Refusal, Step, election, lock as exclusive, party as parties, rwlock};
+use crate::recipe::{Refusal, election, lock as exclusive, party as parties, rwlock};
 use crate::rules::Rules;
 use crate::session::State;
-use crate::store::{Connect, Store};
+use crate::store::Connect;
+use attempt::{Attempt, end, within};
+pub(crate) use naming::wall_clock;
+use naming::{NAMING, check_identifier, somebody};
+use shared::Shared;
 
 /// A member of whatever it takes part in: one identifier, one session at a time.
 ///
@@ -93,20 +95,6 @@ pub struct Client {
     identifier: Arc<str>,
     /// Whether the program gave the identifier: only then it is the same in its next process.
     is_named: bool,
-}
-
-struct Shared {
-    connect: Arc<dyn Connect>,
-    store: Mutex<Option<Arc<dyn Store>>>,
-    /// What was proven after the first session was opened: each later one wants it too.
-    proven: Mutex<Vec<(String, Vec<u8>)>>,
-    /// Held while it connects; the last failure, and when that attempt began.
-    connecting: tokio::sync::Mutex<Option<(Instant, ErrorKind, String)>>,
-    runtime: Handle,
-    process: u32,
-    closed: watch::Sender<bool>,
-    /// The scopes that each member of this session takes part in: once in each.
-    scopes: Mutex<BTreeMap<(String, String), Weak<scope::Inner>>>,
 }
 
 impl Client {
@@ -411,122 +399,6 @@ impl Client {
         Ok(lock::queue(self.clone(), what, path, options))
     }
 
-    /// The store of a session that lives: the current one, or a new one.
-    async fn store(&self) -> Result<Arc<dyn Store>, Error> {
-        if let Some(store) = self.live()? {
-            return Ok(store);
-        }
-        let asked = Instant::now();
-        let mut failure = self.shared.connecting.lock().await;
-        if let Some(store) = self.live()? {
-            return Ok(store);
-        }
-        // Whoever waits for its turn to connect shares what others were told meanwhile: else the
-        // last of many would be told after as many timeouts.
-        if let Some((_, kind, message)) = failure.as_ref().filter(|(begun, ..)| *begun >= asked) {
-            return Err(Error::new(*kind, message.clone()));
-        }
-        let begun = Instant::now();
-        let store = match self.open_session().await {
-            Ok(store) => store,
-            Err(error) => {
-                *failure = Some((begun, error.kind(), error.to_string()));
-                return Err(error);
-            }
-        };
-        let mut slot = self.slot();
-        // Closed while it connected: what it opened ends here. Asked with the slot in hand, for
-        // `close` says so first and empties the slot then.
-        self.check_open()?;
-        *slot = Some(Arc::clone(&store));
-        Ok(store)
-    }
-
-    async fn open_session(&self) -> Result<Arc<dyn Store>, Error> {
-        let store = self.shared.connect.connect().await?;
-        let proven = self.shared.proven.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for (scheme, credential) in proven {
-            store.authenticate(&scheme, &credential).await?;
-        }
-        Ok(store)
-    }
-
-    fn live(&self) -> Result<Option<Arc<dyn Store>>, Error> {
-        self.check_process()?;
-        self.check_open()?;
-        Ok(self.current().filter(|store| store.session().state() != State::Lost))
-    }
-
-    fn current(&self) -> Option<Arc<dyn Store>> {
-        self.slot().clone()
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Option<Arc<dyn Store>>> {
-        self.shared.store.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn check_open(&self) -> Result<(), Error> {
-        if *self.shared.closed.borrow() {
-            let message = format!("the client of {} is closed: connect anew", self.address());
-            return Err(Error::new(ErrorKind::Unavailable, message));
-        }
-        Ok(())
-    }
-
-    /// A forked child has neither the threads nor the session of its parent.
-    fn check_process(&self) -> Result<(), Error> {
-        if self.is_ours() {
-            return Ok(());
-        }
-        let message = format!(
-            "this client of {} belongs to process {}: a child that was forked connects anew, and \
-             never releases what its parent holds",
-            self.address(),
-            self.shared.process,
-        );
-        Err(Error::new(ErrorKind::Forked, message))
-    }
-
-    /// Runs an operation that may be begun again in a new session, within `timeout`; `None` if
-    /// that has passed. Whoever drops this, or times out, withdraws it.
-    async fn run<M, B>(&self, timeout: Option<Duration>, begin: B) -> Result<Option<M::Report>, Error>
-    where
-        M: Machine + Send + 'static,
-        M::Report: Send,
-        B: Fn(&dyn Store) -> (M, Step<M::Report>),
-    {
-        let end = end(timeout);
-        loop {
-            let Some(store) = within(end, self.store()).await else { return Ok(None) };
-            let store = store?;
-            let (machine, step) = begin(&*store);
-            let mut attempt = Attempt::new(Driver::new(machine, store), self.shared.runtime.clone());
-            attempt.driver().begin(|_| step);
-            match within(end, attempt.driver().run()).await {
-                None => return Ok(None),
-                Some(Ended::Report(report)) => return Ok(Some(report)),
-                Some(Ended::Lost) => {}
-            }
-        }
-    }
-
-    /// Reads a directory's entries.
-    async fn read<S>(&self, path: &str, select: S) -> Result<Vec<Entry>, Error>
-    where
-        S: Fn(Vec<String>) -> Vec<String> + Clone + Send + Sync + 'static,
-    {
-        let report = self.run(None, |_| {
-            let mut query = Query::new(path, select.clone());
-            let step = query.read();
-            (query, step)
-        });
-        match report.await? {
-            Some(Report::Read(entries)) => Ok(entries),
-            Some(Report::Failed(refusal)) => Err(self.refused("reading", path, &refusal)),
-            Some(Report::Withdrawn) | None => Ok(Vec::new()),
-        }
-    }
-
     /// The error for a refusal of the store.
     fn refused(&self, what: &str, path: &str, refusal: &Refusal) -> Error {
         let (kind, advice) = match refusal {
@@ -546,115 +418,5 @@ impl std::fmt::Debug for Client {
             .field("address", &self.address())
             .field("identifier", &self.identifier())
             .finish_non_exhaustive()
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // The child of a fork shares the parent's connection: it must not say goodbye on it.
-        if std::process::id() != self.process {
-            std::mem::forget(self.store.lock().unwrap_or_else(PoisonError::into_inner).take());
-        }
-    }
-}
-
-/// The wall clock as it stands on requests, `YYYY-mm-dd HH:MM:SS.ffffffZ`: for people, and for the order
-/// of requests that arrive together; it decides nothing else.
-pub(crate) fn wall_clock() -> String {
-    let now = time::OffsetDateTime::now_utc();
-    let (date, time) = (now.date(), now.time());
-    format!(
-        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06}Z",
-        date.year(),
-        u8::from(date.month()),
-        date.day(),
-        time.hour(),
-        time.minute(),
-        time.second(),
-        time.microsecond()
-    )
-}
-
-/// When a timeout that begins now has passed; never, if that is beyond what a clock can count.
-fn end(timeout: Option<Duration>) -> Option<Instant> {
-    Instant::now().checked_add(timeout?)
-}
-
-/// Others read it in their messages, and it becomes part of nodes, which a server has bounds for.
-fn check_identifier(identifier: &str) -> Result<(), Error> {
-    let wrong = |what: &str| Err(Error::invalid(format!("the identifier of this member {what}")));
-    match identifier.len() {
-        0 => wrong("is empty: leave it out, or give a name"),
-        1..=1024 if identifier.chars().any(char::is_control) => wrong("holds a control character"),
-        1..=1024 => Ok(()),
-        length => wrong(&format!("is {length} bytes long: 1024 are the most")),
-    }
-}
-
-/// How long a timeout may take to find out who holds, so that its message can name it.
-const NAMING: Duration = Duration::from_millis(50);
-
-/// What another member wrote, for a message: cut, and without what would garble a terminal.
-fn quoted(text: &str) -> String {
-    format!("{:?}", text.chars().take(80).collect::<String>())
-}
-
-/// A member that is in the way, for a message: one of kazoo's may have no name, and none may be
-/// known in time.
-fn somebody(name: &str) -> String {
-    if name.is_empty() { "somebody".to_owned() } else { quoted(name) }
-}
-
-/// The result of a future, or `None` once the end has come. The future is polled first: what is
-/// ready at once costs no timer.
-async fn within<F: Future>(end: Option<Instant>, future: F) -> Option<F::Output> {
-    let Some(end) = end else { return Some(future.await) };
-    tokio::select! {
-        biased;
-        output = future => Some(output),
-        () = tokio::time::sleep_until(end) => None,
-    }
-}
-
-/// An operation that withdraws in the background if it is dropped before it has ended.
-struct Attempt<M>
-where
-    M: Machine + Send + 'static,
-    M::Report: Send,
-{
-    driver: Option<Driver<M>>,
-    runtime: Handle,
-}
-
-impl<M> Attempt<M>
-where
-    M: Machine + Send + 'static,
-    M::Report: Send,
-{
-    fn new(driver: Driver<M>, runtime: Handle) -> Self {
-        Self { driver: Some(driver), runtime }
-    }
-
-    fn driver(&mut self) -> &mut Driver<M> {
-        self.driver.as_mut().expect("only `into_driver` takes it, and takes the attempt with it")
-    }
-
-    fn into_driver(mut self) -> Driver<M> {
-        self.driver.take().expect("only `into_driver` takes it, and takes the attempt with it")
-    }
-}
-
-impl<M> Drop for Attempt<M>
-where
-    M: Machine + Send + 'static,
-    M::Report: Send,
-{
-    fn drop(&mut self) {
-        let Some(mut driver) = self.driver.take().filter(Driver::is_running) else { return };
-        // Submitted here and not by the task: what the caller asks next comes after it.
-        driver.cancel();
-        self.runtime.spawn(async move {
-            driver.run().await;
-        });
     }
 }
