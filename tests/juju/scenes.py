@@ -38,6 +38,12 @@ def charm_of(kind: type, body: Callable[[Hook, Any], None]) -> FunctionCharm:
     return replace(around, function=make)
 
 
+def charm_made_by(make: Callable[..., Any], body: Callable[[Hook, Any], None]) -> FunctionCharm:
+    """A charm whose hooks run `body` with the coordinator of ours that `make` makes."""
+    function = run_hook(lambda: make(peer_relation_name="coordinator"), body)
+    return replace(our_charm(), function=function)
+
+
 def operable(function: HookFunction) -> HookFunction:
     """Add the operators' actions, which run without the charm's own hooks."""
 

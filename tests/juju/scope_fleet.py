@@ -113,6 +113,10 @@ class ScopeFleet:
     scope: str = SCOPE
     kind: type = juju.Serial
     agents: dict[str, SimulatedAgent] = field(default_factory=dict)
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By unit, what is different in its settings of the store."""
+    troubles: dict[str, str | None] = field(default_factory=dict)
+    """By unit, what kept it from coordinating in its last hook."""
 
     def __post_init__(self) -> None:
         self.url = self.url or f"memory:fleet-{next(_stores)}"
@@ -122,36 +126,51 @@ class ScopeFleet:
             self.model.listen(event, lambda _record: self.look())
 
     def charm(self, **options: Any) -> FunctionCharm:
-        """A charm that wants to coordinate where its configuration says: in the scope, or not."""
+        """A charm that restarts as `rolling.our_charm` with these options does."""
+        return self.placed(lambda make: our_charm(make, **options))
+
+    def placed(self, build: Callable[[Callable[..., Any]], FunctionCharm]) -> FunctionCharm:
+        """A charm that wants to coordinate where its configuration says: in the scope, or not.
+
+        `build` makes it, with what makes its coordinator.
+        """
         wish: list[juju.Backend] = []
 
         def make(**arguments: Any) -> Any:
             # No other hook runs between the wish and this.
             return self.kind(backend=wish.pop(), **arguments)
 
-        base = our_charm(make, **options)
+        base = build(make)
 
         def function(hook: Hook) -> None:
             configured = json.loads(hook.tool(["config-get", "--format=json"]).stdout)
             is_wanted = configured["backend"] != "peer"
-            wish.append(juju.Backend(self.url, self.scope, is_wanted=is_wanted))
+            settings = {"url": self.url, "scope": self.scope, **self.settings.get(hook.unit, {})}
+            wish.append(juju.Backend(is_wanted=is_wanted, **settings))
             try:
                 base.function(hook)
             finally:
                 # A process that ends is heard of no more.
                 for coordinator in hook.local["instances"].values():
                     if coordinator._hook is not None:
+                        self.troubles[hook.unit] = coordinator.trouble
                         coordinator._hook.say_goodbye()
 
         return replace(base, function=function)
 
     def deploy(
-        self, name: str, units: int, *, backend: str = "store", **options: Any
+        self,
+        name: str,
+        units: int,
+        *,
+        backend: str = "store",
+        charm: FunctionCharm | None = None,
+        **options: Any,
     ) -> Application:
-        """Deploy an application whose charm asks as `rolling.our_charm` with these options does."""
+        """Deploy an application of `charm`, or of one as `rolling.our_charm` with these options."""
         return self.model.deploy(
             name,
-            self.charm(**options),
+            charm or self.charm(**options),
             units=units,
             peers=PEERS,
             config={"revision": 0, "backend": backend},

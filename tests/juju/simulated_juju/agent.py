@@ -214,6 +214,8 @@ class UnitAgent:
             remote.charm_version = record.charm_version
         elif kind == "life" and record is not None:
             remote.dying = record.life != "alive"
+        elif kind == "secrets":
+            remote.secrets = controller.secrets_behind(self.name)
         elif kind == "actions":
             remote.actions = [action for action in self.actions if action.status == "pending"]
         elif kind.startswith("relation "):
@@ -234,7 +236,7 @@ class UnitAgent:
     def _ready(self) -> None:
         if self.partitioned:
             return
-        for kind in ("config", "leader-settings", "charm", "life", "actions"):
+        for kind in ("config", "leader-settings", "charm", "life", "secrets", "actions"):
             self.refresh(kind)
         for relation in self.world.controller.relations_of(self.application):
             self.refresh(f"relation {relation.identifier}")

@@ -66,6 +66,21 @@ class UnitRecord:
 
 
 @dataclass
+class SecretRecord:
+    """A secret: its contents one after the other, who may read them, and which one a unit reads."""
+
+    identifier: str
+    revisions: list[dict[str, str]]
+    granted: set[str] = field(default_factory=set)
+    tracked: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def uri(self) -> str:
+        """What stands in databags and options in place of the secret."""
+        return f"secret:{self.identifier}"
+
+
+@dataclass
 class Bag:
     """One databag and the version that watchers compare."""
 
@@ -121,6 +136,7 @@ class Controller:
         self.applications: dict[str, ApplicationRecord] = {}
         self.units: dict[str, UnitRecord] = {}
         self.relations: dict[int, RelationRecord] = {}
+        self.secrets: dict[str, SecretRecord] = {}
         self.writes = 0
         self._notify = notify
         self._clock = clock
@@ -244,6 +260,19 @@ class Controller:
             record.config_version += 1
             for unit in self.units_of(application):
                 self._notify(unit.name, "config")
+
+    def update_secret(self, secret: SecretRecord, content: Mapping[str, str]) -> None:
+        """Add a revision, of which the units hear that have read an earlier one."""
+        secret.revisions.append(dict(content))
+        self.writes += 1
+        for unit in secret.tracked:
+            self._notify(unit, "secrets")
+
+    def secrets_behind(self, unit: str) -> dict[str, int]:
+        """Return the secrets that a unit has read and that have changed since, with the revision."""
+        newest = {name: len(secret.revisions) for name, secret in self.secrets.items()}
+        read = {name: secret.tracked.get(unit) for name, secret in self.secrets.items()}
+        return {name: newest[name] for name, own in read.items() if own and own < newest[name]}
 
     def set_status(self, unit: str, status: str, message: str) -> None:
         """Set a unit's workload status at once."""

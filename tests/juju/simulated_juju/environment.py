@@ -85,4 +85,7 @@ def hook_environment(
         environment["JUJU_REMOTE_APP"] = info.remote_application
         if info.departing_unit:
             environment["JUJU_DEPARTING_UNIT"] = info.departing_unit
+    if info.secret:
+        environment["JUJU_SECRET_ID"] = f"secret:{info.secret}"
+        environment["JUJU_SECRET_LABEL"] = ""
     return environment

@@ -17,7 +17,7 @@ from typing_extensions import Self
 from .application import Application, Unit
 from .chaos import Chaos
 from .charms import Charm, HookFunction
-from .controller import ApplicationRecord, RelationRecord
+from .controller import ApplicationRecord, RelationRecord, SecretRecord
 from .faults import Faults, Scripted
 from .records import HookRecord, Listener, ToolCall, WorkInterval
 from .resolver import Command
@@ -142,6 +142,18 @@ class Model:
             if agent.application in relation.endpoints:
                 agent.notify(f"relation {identifier}")
         return relation.name_for(first[0])
+
+    def add_secret(self, *applications: str, **content: str) -> SecretRecord:
+        """Add a secret that these applications may read; its `uri` is what to pass on."""
+        secrets = self.world.controller.secrets
+        # As short as Juju's own, and as little to be guessed.
+        secret = SecretRecord(f"{len(secrets) + 1:020x}", [content], set(applications))
+        secrets[secret.identifier] = secret
+        return secret
+
+    def update_secret(self, secret: SecretRecord, **content: str) -> None:
+        """Give a secret another content; units that have read it run secret-changed."""
+        self.world.controller.update_secret(secret, content)
 
     def unit(self, name: str) -> Unit:
         """One unit by its name."""

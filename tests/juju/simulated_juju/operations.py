@@ -338,6 +338,8 @@ class OperationRunner:
             self._charm_runs()
         elif info.kind == "leader-settings-changed":
             agent.remote.leader_settings_seen = info.version
+        elif info.kind == "secret-changed":
+            local.secrets[info.secret] = info.version
         elif info.kind == "stop":
             local.stopped = True
         elif info.kind == "update-status":

@@ -23,6 +23,7 @@ class HookInfo:
     remote_unit: str = ""
     remote_application: str = ""
     departing_unit: str = ""
+    secret: str = ""
     version: int = 0
 
     @property

@@ -1,6 +1,6 @@
 """Which operation a unit's agent does next: Juju's order, looked up between every two operations.
 
-relation-created, leadership, actions, commands, a hook that failed or was queued, install,
+relation-created, leadership, secrets, actions, commands, a hook that failed or was queued, install,
 charm upgrade, config-changed, relations, and update-status if there is nothing else.
 """
 
@@ -59,6 +59,7 @@ class LocalState:
     hook: HookInfo | None = None
     config_version: int = 0
     charm_version: int = 1
+    secrets: dict[str, int] = field(default_factory=dict)
     relations: dict[int, LocalRelation] = field(default_factory=dict)
 
     def queue(self, hook: HookInfo) -> None:
@@ -80,6 +81,7 @@ class RemoteState:
     leader_settings_version: int = 0
     leader_settings_seen: int = 0
     dying: bool = False
+    secrets: dict[str, int] = field(default_factory=dict)
     relations: dict[int, RelationSnapshot] = field(default_factory=dict)
     actions: list[Action] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
@@ -125,6 +127,11 @@ def next_operation(
     news = major < 4 and version != remote.leader_settings_seen
     if local.installed and idle and news and not local.leader and not remote.dying:
         return Operation("hook", HookInfo("leader-settings-changed", version=version))
+    if local.started and idle and not remote.dying:
+        for secret, revision in sorted(remote.secrets.items()):
+            if local.secrets.get(secret, 0) < revision:
+                hook = HookInfo("secret-changed", secret=secret, version=revision)
+                return Operation("hook", hook)
     if local.installed and remote.actions and (idle or local.step == "pending"):
         return Operation("action", action=remote.actions[0])
     if local.installed and remote.commands:

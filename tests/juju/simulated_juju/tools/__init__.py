@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from simulated_juju.controller import RefusedError
 from simulated_juju.hook_context import HookContext
 
-from . import leadership, relation, unit
+from . import leadership, relation, secret, unit
 from .arguments import Arguments, NeedsStandardInput, ToolFailureError, Usage, UsageError
 
 __all__ = ["Call", "NeedsStandardInput", "ToolResult", "run_tool", "tool_names"]
@@ -48,6 +48,7 @@ TOOLS: dict[str, tuple[Usage, Tool]] = {
         (leadership.IS_LEADER, leadership.is_leader),
         (leadership.GET, leadership.leader_get),
         (leadership.SET, leadership.leader_set),
+        (secret.GET, secret.secret_get),
         (unit.CONFIG, unit.config_get),
         (unit.STATUS_GET, unit.status_get),
         (unit.STATUS_SET, unit.status_set),
@@ -66,11 +67,14 @@ TOOLS: dict[str, tuple[Usage, Tool]] = {
     )
 }
 ONLY_BEFORE_JUJU_4 = frozenset({"leader-get", "leader-set"})
+ONLY_FROM_JUJU_3 = frozenset({"secret-get"})
 
 
 def tool_names(major: int) -> list[str]:
     """Return the tools a Juju of this major version has."""
-    return sorted(name for name in TOOLS if major < 4 or name not in ONLY_BEFORE_JUJU_4)
+    missing = ONLY_BEFORE_JUJU_4 if major >= 4 else frozenset()
+    missing |= ONLY_FROM_JUJU_3 if major < 3 else frozenset()
+    return sorted(TOOLS.keys() - missing)
 
 
 def run_tool(call: Call, argv: list[str]) -> ToolResult:
