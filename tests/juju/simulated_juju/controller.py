@@ -269,7 +269,7 @@ class Controller:
             self._notify(unit, "secrets")
 
     def secrets_behind(self, unit: str) -> dict[str, int]:
-        """Return the secrets that a unit has read and that have changed since, with the revision."""
+        """Return the secrets that a unit has read and that have changed since, each's revision."""
         newest = {name: len(secret.revisions) for name, secret in self.secrets.items()}
         read = {name: secret.tracked.get(unit) for name, secret in self.secrets.items()}
         return {name: newest[name] for name, own in read.items() if own and own < newest[name]}

@@ -23,8 +23,8 @@ class HookInfo:
     remote_unit: str = ""
     remote_application: str = ""
     departing_unit: str = ""
-    secret: str = ""
     version: int = 0
+    secret: str = ""
 
     @property
     def name(self) -> str:

@@ -20,7 +20,7 @@ GET = Usage(
 
 
 def secret_get(call: Call, parsed: Arguments) -> bytes:
-    """Return the revision that the unit keeps to, which is the newest only when it asks for that."""
+    """Return the revision that the unit keeps to: the newest only when it asks for that."""
     GET.at_most(parsed, 2)
     if not parsed.words:
         raise UsageError("require either a secret URI or label")
