@@ -91,16 +91,21 @@ def hook_tool(arguments: list[str]) -> Any:
         Unavailable: it failed.
 
     """
-    tools = simulation.get("tools")
-    if tools:
+    tools = simulation.get("tools") or _run
+    try:
         code, stdout, stderr = tools(arguments, None)
-    else:
-        done = subprocess.run(arguments, capture_output=True, check=False, timeout=60)
-        code, stdout, stderr = done.returncode, done.stdout, done.stderr
+    except (OSError, subprocess.TimeoutExpired) as error:
+        # Not every Juju has every tool: secrets came with Juju 3.
+        raise Unavailable(f"{arguments[0]} cannot be run: {error}") from error
     if code != 0:
         complaint = stderr.decode(errors="replace").strip()
         raise Unavailable(f"{' '.join(arguments[:4])} ended with status {code}: {complaint}")
     return json.loads(stdout) if stdout.strip() else None
+
+
+def _run(arguments: list[str], stdin: bytes | None) -> tuple[int, bytes, bytes]:
+    done = subprocess.run(arguments, input=stdin, capture_output=True, check=False, timeout=60)
+    return done.returncode, done.stdout, done.stderr
 
 
 def hook_name() -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,10 @@ PREFIX = "coordinator-"
 """An option of the charm's configuration that begins so overrides the one that is called like the
 rest, with dashes in place of underscores; an empty one does not."""
 BACKENDS = ("peer", "zookeeper", "embedded")
-CLASSIC_PORT = "2181"
+# Where a ZooKeeper charm names hosts alone: the ports that it serves its clients at.
+PORT, ENCRYPTED_PORT = "2181", "2182"
+# A day: beyond that it is a slip, and no server grants it.
+LONGEST = 86_400.0
 # What the charm asks a ZooKeeper charm to tell by secrets, and not in its databag.
 REQUESTED_SECRETS = ["username", "password", "tls", "tls-ca", "uris"]
 
@@ -114,7 +117,7 @@ def _embedded(options: Mapping[str, Any], scope: str) -> Backend:
 def _zookeeper(options: Mapping[str, Any], directory: Path, scope: str) -> Backend:
     endpoint = str(options["relation"])
     related = _known(endpoint, directory / "related.json") if endpoint else Related()
-    hosts = str(options["hosts"]) or related.hosts
+    hosts = "".join(str(options["hosts"]).split()) or related.hosts
     if not hosts:
         if endpoint:
             raise Unavailable(
@@ -122,21 +125,41 @@ def _zookeeper(options: Mapping[str, Any], directory: Path, scope: str) -> Backe
                 "relate a ZooKeeper charm, or set hosts"
             )
         raise Invalid("the zookeeper backend wants hosts, as in zk1:2181,zk2:2181/fleet")
+    if "://" in hosts:
+        raise Invalid("hosts has a scheme: write the servers alone, as in zk1:2181,zk2:2181/fleet")
     auth = str(options["auth"])
     if auth.startswith("secret:"):
-        content = _secret(auth)
-        auth = f"sasl:{content.get('username', '')}:{content.get('password', '')}"
+        auth = _as_user(_secret(auth, "auth"))
     if not auth and related.username:
         auth = f"sasl:{related.username}:{related.password}"
-    timeout = float(options["session_timeout"] or 0)
     return Backend(
         f"zookeeper://{hosts}",
         scope,
         auth=_by_reference(auth, directory),
-        default_acl=tuple(options["default_acl"]),
+        default_acl=tuple(map(str, options["default_acl"])),
         tls=_tls(options, related, directory),
-        session_timeout=timeout or None,
+        session_timeout=_seconds(options["session_timeout"]),
     )
+
+
+def _seconds(value: Any) -> float | None:
+    """Return the session timeout; None where it is left to the default."""
+    try:
+        seconds = float(value or 0)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST:
+        raise Invalid(
+            f"session_timeout is {value!r}: write a number of seconds, or 0 for the default"
+        )
+    return seconds or None
+
+
+def _as_user(content: Mapping[str, str]) -> str:
+    for name in ("username", "password"):
+        if not content.get(name):
+            raise Invalid(f"the secret in auth has no {name}: give it username and password")
+    return f"sasl:{content['username']}:{content['password']}"
 
 
 def _by_reference(auth: str, directory: Path) -> str | None:
@@ -164,12 +187,14 @@ def _tls(options: Mapping[str, Any], related: Related, directory: Path) -> Tls |
     paths = {
         name: _as_file(text, directory / f"{name}.pem") for name, text in texts.items() if text
     }
-    if not paths:
+    if not paths and not related.is_encrypted:
         return None
     if "ca" not in paths:
         raise Invalid(
             "tls_ca is missing: give the certificates that the servers are checked against"
         )
+    if ("certificate" in paths) is not ("key" in paths):
+        raise Invalid("tls_certificate and tls_key belong together: set both, or neither")
     return Tls(paths["ca"], paths.get("certificate"), paths.get("key"))
 
 
@@ -184,7 +209,8 @@ class Related:
 
     hosts: str = ""
     username: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
+    is_encrypted: bool = False
     ca: str = ""
 
 
@@ -193,7 +219,9 @@ def _known(endpoint: str, path: Path) -> Related:
     hook = framework.hook_name()
     about = (f"{endpoint}-", "secret-", "config-changed", "upgrade-charm", "leader-elected")
     if path.exists() and not hook.startswith(about):
-        return Related(**json.loads(path.read_text()))
+        kept = json.loads(path.read_text())
+        known = {each.name for each in fields(Related)}
+        return Related(**{name: value for name, value in kept.items() if name in known})
     related = _related(endpoint)
     framework.keep_private(path, json.dumps(asdict(related)))
     return related
@@ -208,7 +236,8 @@ def _related(endpoint: str) -> Related:
     relations = framework.hook_tool(["relation-ids", "--format=json", endpoint]) or []
     if not relations:
         return Related()
-    relation = min(relations)
+    # The oldest: one that is added later, for a move, say, changes nothing by itself.
+    relation = min(relations, key=lambda name: int(name.rpartition(":")[2]))
     units = framework.hook_tool(["relation-list", "--format=json", "-r", relation]) or []
     if not units:
         return Related()
@@ -217,7 +246,7 @@ def _related(endpoint: str) -> Related:
         ["relation-get", "--format=json", "-r", relation, "--app", "-", application]
     )
     if bag and bag.get("endpoints"):
-        return _newer(bag)
+        return _newer(bag, endpoint)
     hosts = []
     for unit in units:
         bag = (
@@ -229,11 +258,14 @@ def _related(endpoint: str) -> Related:
     return Related(",".join(sorted(hosts)))
 
 
-def _newer(bag: Mapping[str, str]) -> Related:
-    user = _secret(bag["secret-user"]) if bag.get("secret-user") else bag
-    tls = _secret(bag["secret-tls"]) if bag.get("secret-tls") else bag
+def _newer(bag: Mapping[str, str], endpoint: str) -> Related:
+    where = f"the relation {endpoint!r}"
+    user = _secret(bag["secret-user"], where) if bag.get("secret-user") else bag
+    tls = _secret(bag["secret-tls"], where) if bag.get("secret-tls") else bag
+    is_encrypted = tls.get("tls") == "enabled"
+    port = ENCRYPTED_PORT if is_encrypted else PORT
     hosts = [
-        host if ":" in host else f"{host}:{CLASSIC_PORT}"
+        host if ":" in host else f"{host}:{port}"
         for host in sorted(filter(None, (part.strip() for part in bag["endpoints"].split(","))))
     ]
     chroot = "/" + (bag.get("database") or bag.get("chroot") or "").strip("/")
@@ -241,7 +273,8 @@ def _newer(bag: Mapping[str, str]) -> Related:
         ",".join(hosts) + (chroot if chroot != "/" else ""),
         user.get("username", ""),
         user.get("password", ""),
-        tls.get("tls-ca", ""),
+        is_encrypted,
+        tls.get("tls-ca", "") if is_encrypted else "",
     )
 
 
@@ -260,10 +293,16 @@ def ask_related(endpoint: str, path: str) -> None:
         )
 
 
-def _secret(identifier: str) -> dict[str, str]:
-    content = framework.hook_tool(["secret-get", identifier, "--format=json"])
-    if not isinstance(content, dict):
+def _secret(identifier: str, where: str) -> dict[str, str]:
+    """Return the newest content of the secret that stands in ``where``."""
+    # Without this the unit is shown what it has read first, also after the password was changed.
+    arguments = ["secret-get", identifier, "--refresh", "--format=json"]
+    try:
+        content = framework.hook_tool(arguments)
+    except Unavailable as error:
         raise Unavailable(
-            "a secret with the way into ZooKeeper cannot be read: grant it to this application"
-        )
+            f"the secret in {where} cannot be read: grant it to this application ({error})"
+        ) from error
+    if not isinstance(content, dict):
+        raise Unavailable(f"the secret in {where} has no content")
     return {str(name): str(value) for name, value in content.items()}
