@@ -289,3 +289,54 @@ def test_the_log_level_decides_which_messages_reach_the_log(
 def test_charmhelpers_own_class_is_left_as_it_was(load: Load) -> None:
     load(**{"class": "charmhelpers.coordinator.Serial"})
     assert charmhelpers.coordinator.Serial.__module__ == "charmhelpers.coordinator"
+
+
+class Troubled(Answers):
+    """An object that cannot coordinate, for a reason."""
+
+    def __init__(self, trouble: str | None) -> None:
+        super().__init__(set(), set())
+        self.trouble = trouble
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """The statuses of the unit, one after the other."""
+    statuses = [("active", "Ready")]
+    monkeypatch.setattr(hookenv, "status_get", lambda: statuses[-1])
+    monkeypatch.setattr(hookenv, "status_set", lambda *status: statuses.append(status))
+    return statuses
+
+
+def test_a_unit_that_cannot_coordinate_is_blocked_and_says_why_until_it_can(
+    layer: ModuleType, shown: list[tuple[str, str]]
+) -> None:
+    for trouble in (None, "no answer", "no answer", "another", None, None):
+        decided_by(layer, Troubled(trouble))
+        layer.show_trouble()
+    assert shown[1:] == [
+        ("blocked", "Coordinator: no answer"),
+        ("blocked", "Coordinator: no answer"),
+        ("blocked", "Coordinator: another"),
+        ("active", "Ready"),
+    ]
+
+
+def test_what_the_charm_has_said_meanwhile_stays(
+    layer: ModuleType, shown: list[tuple[str, str]]
+) -> None:
+    decided_by(layer, Troubled("no answer"))
+    layer.show_trouble()
+    shown.append(("maintenance", "Restarting"))
+    decided_by(layer, Troubled(None))
+    layer.show_trouble()
+    assert shown[-1] == ("maintenance", "Restarting")
+
+
+def test_a_configuration_that_makes_no_sense_blocks_and_fails_no_hook(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hookenv, "config", lambda: {"coordinator-backend": "zookeper"})
+    backend = load().coordinator.backend
+    assert backend.is_wanted
+    assert "backend is 'zookeper'" in backend.missing
