@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from typing_extensions import Self
@@ -213,10 +214,10 @@ def test_defect_4_what_one_unit_spoils_stops_nobody_else(
         if place == "store":
             nodes = _core.nodes(it.fleet.holder)
             for directory in ("records", "notices"):
-                member = it.fleet.member(spoiler).replace("/", "%2F")
+                member = quote(it.fleet.member(spoiler), safe="")
                 path = f"/coordinator/scopes/{SCOPE}/{directory}/{member}"
                 nodes.call(("create", path, text.encode(), False, False, True))
-                nodes.call(("set", path, text.encode(), -1))
+                assert nodes.call(("set", path, text.encode(), -1))[0] == 0
         it.run_tool(spoiler, *spoil)
         # Nobody mends what it has written.
         it.model.unit(spoiler).kill_agent(restart_after=None)
