@@ -98,8 +98,18 @@ fn log_to_stderr() {
     let _ = tracing_subscriber::registry().with(log).with(wanted).try_init();
 }
 
-#[allow(clippy::print_stderr)] // whoever typed the command reads it
 fn failed(error: &Error) -> Exit {
-    eprintln!("coordinator: {error}");
+    complain(error);
     Exit::of(error)
+}
+
+/// A file with settings is missing, or wrong.
+fn unusable(error: &Error) -> Exit {
+    complain(error);
+    Exit::Settings
+}
+
+#[allow(clippy::print_stderr)] // whoever typed the command reads it
+fn complain(error: &Error) {
+    eprintln!("coordinator: {error}");
 }

@@ -10,11 +10,11 @@ use nix::fcntl::{Flock, FlockArg};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
-use super::Exit;
 use super::arguments::AgentArguments;
 use super::call::{Calling, Ended};
 use super::settings::Settings;
 use super::stop::Stop;
+use super::{Exit, unusable};
 use crate::client::{Agent, Client};
 use crate::error::Error;
 use crate::scope::Remark;
@@ -36,16 +36,24 @@ pub(super) async fn run(asked: &AgentArguments) -> Result<Exit, Error> {
         serve(&settings, std::future::pending(), &mut stop).await?;
         return Ok(Exit::Done);
     };
+    let mut known = match Settings::existing(config) {
+        Ok(settings) => Some(settings),
+        Err(error) => return Ok(unusable(&error)),
+    };
     // Its supervisor has it.
     let lock = if asked.supervised { None } else { Some(alone(config)?) };
     if let Some(None) = lock {
         info!(config = %config.display(), "an agent runs with these settings already");
         return Ok(Exit::Done);
     }
-    let mut known = Some(Settings::existing(config)?);
     while let Some(settings) = known {
         let changed = changed(config, &settings);
         match serve(&settings, changed, &mut stop).await? {
+            // Whoever keeps it running starts what is there now.
+            Some(Some(new)) if new.program != settings.program => {
+                info!("the program has changed: this agent ends, to be started anew");
+                return Ok(Exit::Done);
+            }
             Some(new) => known = new,
             None => return Ok(Exit::Done),
         }

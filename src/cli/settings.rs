@@ -27,6 +27,12 @@ pub(super) struct Settings {
     pub(super) member: String,
     /// What to run when its turn comes.
     pub(super) command: Vec<String>,
+    /// Which program whoever wrote this had in mind: an agent that was another one ends.
+    #[serde(default)]
+    pub(super) program: Option<String>,
+    /// Another one whenever the secrets have changed that these settings only refer to.
+    #[serde(default)]
+    secrets: Option<String>,
 }
 
 /// A store, and how to get in.
@@ -98,6 +104,8 @@ impl Settings {
             scope: asked.scope.clone().unwrap_or_default(),
             member: asked.member.clone().unwrap_or_default(),
             command: asked.call.clone(),
+            program: None,
+            secrets: None,
         })
     }
 }
@@ -107,10 +115,11 @@ impl Address {
     pub(super) fn given(asked: &StoreArguments) -> Result<Self, Error> {
         let identity = asked.tls_certificate.clone().zip(asked.tls_key.clone());
         Ok(Self {
-            url: asked
-                .url
-                .clone()
-                .ok_or_else(|| Error::invalid("no store is named: give --url, or set COORDINATOR_URL"))?,
+            url: asked.url.clone().ok_or_else(|| {
+                Error::invalid(
+                    "no store is named: give --url, set COORDINATOR_URL, or name an agent's settings by --config",
+                )
+            })?,
             auth: asked.auth.clone().map(by_reference).transpose()?,
             default_acl: Vec::new(),
             tls: asked.tls_ca.clone().map(|ca| Tls { ca, identity }),

@@ -5,9 +5,9 @@ use std::io::Write as _;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use super::Exit;
 use super::arguments::StatusArguments;
 use super::settings::{Address, Settings};
+use super::{Exit, unusable};
 use crate::client::{Client, ScopeStatus};
 use crate::error::Error;
 
@@ -26,7 +26,10 @@ struct Shown {
 pub(super) async fn run(asked: &StatusArguments) -> Result<Exit, Error> {
     let (address, scope) = match &asked.config {
         Some(config) => {
-            let settings = Settings::existing(config)?;
+            let settings = match Settings::existing(config) {
+                Ok(settings) => settings,
+                Err(error) => return Ok(unusable(&error)),
+            };
             (settings.store, Some(asked.scope.clone().unwrap_or(settings.scope)))
         }
         None => (Address::given(&asked.store)?, asked.scope.clone()),
@@ -69,8 +72,11 @@ fn scope_as_text(store: &str, status: &ScopeStatus) -> String {
     let rules = if status.rules.is_empty() { "no rules yet" } else { &status.rules };
     let mut parts = vec![format!("scope {:?} on {store}, {rules}", status.scope)];
     let holders = status.holders.iter().map(|holder| {
-        let used = holder.used.as_deref().map_or("not yet", as_second);
         let since = holder.since.as_deref().unwrap_or(&holder.asked);
+        // Whoever is there all the time acts at once, and writes nothing about it.
+        let acts_at_once = !status.members.iter().any(|it| it.lasting && it.member == holder.member);
+        let used = holder.used.as_deref().or(acts_at_once.then_some(since));
+        let used = used.map_or("not yet", as_second);
         [
             holder.member.clone(),
             holder.lock.clone(),
@@ -97,8 +103,9 @@ fn members_as_text(status: &ScopeStatus) -> String {
     };
     let (away, away_names) = named(&|member| !member.present);
     let (silent, silent_names) = named(&|member| member.present && member.lasting && !member.agent);
-    let mut text =
-        format!("{} members, {} of them present", status.members.len(), status.members.len() - away);
+    let members = status.members.len();
+    let plural = if members == 1 { "" } else { "s" };
+    let mut text = format!("{members} member{plural}, {} present", members - away);
     if away > 0 {
         text = format!("{text}\naway, without an agent: {away_names}");
     }
@@ -166,7 +173,7 @@ mod tests {
             " waits      lock     asked",
             " m:kafka/1  restart  2026-01-01 00:00:00",
             "",
-            "2 members, 1 of them present",
+            "2 members, 1 present",
             "away, without an agent: m:kafka/1",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), expected, "{text}");

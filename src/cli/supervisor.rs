@@ -1,8 +1,9 @@
 //! `coordinator agent --supervise`: starts the agent anew whenever it ends, where no systemd does that.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::Path;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -26,14 +27,14 @@ const LONG: Duration = Duration::from_secs(60);
 pub(super) async fn run(asked: &AgentArguments, program: &[OsString]) -> Result<Exit, Error> {
     let mut stop = Stop::new()?;
     let Some(config) = &asked.config else { return Ok(Exit::Usage) };
-    let Some(_lock) = alone(config)? else {
+    let Some(lock) = alone(config)? else {
         info!(config = %config.display(), "an agent runs with these settings already");
         return Ok(Exit::Done);
     };
     let mut pause = SOON;
     while config.exists() {
         let began = Instant::now();
-        let mut agent = start(config, program)?;
+        let mut agent = start(config, program, &lock)?;
         let ended = tokio::select! {
             ended = agent.wait() => ended,
             () = stop.asked() => {
@@ -61,13 +62,16 @@ pub(super) async fn run(asked: &AgentArguments, program: &[OsString]) -> Result<
     Ok(Exit::Done)
 }
 
-fn start(config: &Path, program: &[OsString]) -> Result<Child, Error> {
+/// Starts the agent, which has the lock too: it keeps others away should its supervisor be killed.
+fn start(config: &Path, program: &[OsString], lock: &File) -> Result<Child, Error> {
     let (name, arguments) = program.split_first().ok_or_else(|| Error::unavailable("no program to start"))?;
+    let failed = |error: std::io::Error| {
+        Error::unavailable(format!("{} cannot be started", name.to_string_lossy())).caused_by(error)
+    };
     let mut agent = Command::new(name);
     agent.args(arguments).args(["agent", "--supervised", "--config"]).arg(config);
-    agent.spawn().map_err(|error| {
-        Error::unavailable(format!("{} cannot be started", name.to_string_lossy())).caused_by(error)
-    })
+    agent.stdin(Stdio::from(lock.try_clone().map_err(failed)?));
+    agent.spawn().map_err(failed)
 }
 
 fn terminate(id: i32) {

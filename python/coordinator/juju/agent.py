@@ -16,6 +16,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+from coordinator import __version__, _core
 from coordinator.exceptions import Unavailable
 from coordinator.juju import framework
 from coordinator.juju.backend import Backend
@@ -41,6 +42,8 @@ Type=notify
 ExecStart={command}
 Restart=always
 RestartSec=2
+# It is ready once the store has answered, which may take as long as it takes.
+TimeoutStartSec=infinity
 # What it calls may be in the middle of a restart.
 KillMode=process
 
@@ -63,7 +66,7 @@ def keep(backend: Backend, scope: str, member: str, directory: Path) -> None:
     framework.keep_private(config, _settings(backend, scope, member, unit))
     command = [sys.executable, "-m", "coordinator", "agent", "--config", str(config)]
     if SYSTEMD.is_dir():
-        _keep_service(unit, command)
+        _keep_service(unit, command, config)
     elif not _is_running(config):
         _start(command, directory)
 
@@ -71,14 +74,13 @@ def keep(backend: Backend, scope: str, member: str, directory: Path) -> None:
 def end(directory: Path) -> None:
     """End the agent, if there is one: the unit goes, or coordinates over its peer relation."""
     config = directory / "agent.json"
-    if not config.exists():
-        return
-    config.unlink()
     service = _service(os.environ["JUJU_UNIT_NAME"])
+    # The service first: without settings it would be started for ever.
     if service.exists():
         _systemctl("disable", "--now", service.name)
         service.unlink()
         _systemctl("daemon-reload")
+    config.unlink(missing_ok=True)
 
 
 def _settings(backend: Backend, scope: str, member: str, unit: str) -> str:
@@ -96,8 +98,22 @@ def _settings(backend: Backend, scope: str, member: str, unit: str) -> str:
         "tls": tls and {"ca": os.fspath(tls.ca), "identity": identity},
         "session_timeout": seconds,
         "command": [_juju_exec(), "-u", unit, WAKE],
+        "program": _program(),
+        "secrets": _secrets(backend),
     }
     return json.dumps(settings, indent=1)
+
+
+def _program() -> str:
+    """Return what tells this program from the one before an upgrade of the charm."""
+    changed = Path(_core.__file__).stat().st_mtime_ns
+    return f"{__version__} of {changed}"
+
+
+def _secrets(backend: Backend) -> str | None:
+    """Return what tells the secret from the one before it, of which the settings name the file."""
+    path = Path((backend.auth or "").partition("file:")[2])
+    return str(path.stat().st_mtime_ns) if path.is_file() else None
 
 
 def _juju_exec() -> str:
@@ -115,18 +131,18 @@ def _service(unit: str) -> Path:
     return UNITS / f"coordinator-agent-{unit.replace('/', '-')}.service"
 
 
-def _keep_service(unit: str, command: list[str]) -> None:
+def _keep_service(unit: str, command: list[str], config: Path) -> None:
     path = _service(unit)
     text = SERVICE.format(unit=unit, command=shlex.join(command))
-    # After an upgrade of the charm the program is another one, at the same place.
-    upgraded = framework.hook_name() == "upgrade-charm"
-    if path.exists() and path.read_text() == text and not upgraded:
+    is_new = not path.exists() or path.read_text() != text
+    # Looked at each time: an earlier hook may have come no further than to the file.
+    if not is_new and _is_running(config):
         return
     path.write_text(text)
     _systemctl("daemon-reload")
-    _systemctl("enable", "--now", path.name)
-    if upgraded:
-        _systemctl("restart", path.name)
+    _systemctl("enable", path.name)
+    # Not waited for: the hook has no use for it, and Juju runs no other one meanwhile.
+    _systemctl("--no-block", "restart" if is_new else "start", path.name)
 
 
 def _systemctl(*words: str) -> None:

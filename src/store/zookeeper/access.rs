@@ -9,7 +9,7 @@ use crate::error::Error;
 pub(super) fn parse(entry: &str) -> Result<Acl, Error> {
     let wrong = || {
         Error::invalid(format!(
-            "{entry:?} is no access control entry: write scheme:id:permissions with permissions of cdrwa, \
+            "{entry:?} in default_acl is no access control entry: write scheme:id:permissions with permissions of cdrwa, \
              as in world:anyone:r or sasl:ops:cdrwa"
         ))
     };
