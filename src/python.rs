@@ -9,6 +9,7 @@ mod command;
 mod counter;
 mod election;
 mod errors;
+mod grant;
 mod hook;
 mod kazoo;
 mod lease;
@@ -19,6 +20,7 @@ mod partitioner;
 mod party;
 mod runtime;
 mod scope;
+mod semaphore;
 mod tools;
 
 use pyo3::prelude::*;
@@ -40,6 +42,8 @@ mod core {
     #[pymodule_export]
     use super::election::Election;
     #[pymodule_export]
+    use super::grant::{Grant, Lost};
+    #[pymodule_export]
     use super::hook::Hook;
     #[pymodule_export]
     use super::kazoo::{
@@ -49,7 +53,7 @@ mod core {
     #[pymodule_export]
     use super::lease::Lease;
     #[pymodule_export]
-    use super::lock::{Grant, Lock, Lost, Semaphore};
+    use super::lock::Lock;
     #[pymodule_export]
     use super::nodes::{Nodes, States};
     #[pymodule_export]
@@ -60,6 +64,8 @@ mod core {
     use super::party::Party;
     #[pymodule_export]
     use super::scope::{Scope, ScopeGrant};
+    #[pymodule_export]
+    use super::semaphore::Semaphore;
 
     use pyo3::prelude::*;
 

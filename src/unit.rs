@@ -14,6 +14,8 @@
 mod backend;
 mod hook;
 mod moves;
+mod shown;
 
 pub use backend::Backend;
-pub use hook::{Hook, Times};
+pub use hook::Hook;
+pub use shown::Times;

@@ -7,7 +7,7 @@ use pyo3::types::PyTuple;
 
 use super::arguments::{Timeout, bound};
 use super::errors::unless_raised;
-use super::lock::{Lost, deadline};
+use super::grant::{Lost, deadline};
 use super::runtime::{awaitable, wait};
 use crate::client;
 use crate::error::{Error, ErrorKind};
