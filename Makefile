@@ -3,7 +3,7 @@ PYTHON ?= python3
 UNITS ?= 5
 SEEDS ?= 20000
 # All but Python, which cannot be linked into tests, and Kerberos, which needs headers.
-ENGINE := juju,embedded,zookeeper,sim
+ENGINE := juju,embedded,zookeeper,cli,sim
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS := $(shell nproc 2>/dev/null || echo 2)

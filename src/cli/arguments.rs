@@ -40,7 +40,8 @@ pub(super) struct AgentArguments {
     #[arg(long, required_unless_present = "config")]
     pub(super) member: Option<String>,
     /// Start the agent, and start it again whenever it ends; for machines without systemd.
-    #[arg(long, requires = "config")]
+    // What it requires is not asked for where that would conflict with what was given.
+    #[arg(long, requires = "config", conflicts_with_all = ["url", "call"])]
     pub(super) supervise: bool,
     /// The agent's supervisor keeps others away.
     #[arg(long, hide = true, requires = "config")]
