@@ -2,13 +2,17 @@
 #![cfg(feature = "store")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use coordinator::ErrorKind;
-use coordinator::client::{Client, Visit, Visitor};
+use coordinator::client::{Agent, Client, Visit, Visitor};
 use coordinator::ledger::Record;
 use coordinator::model::{LockName, Member, Outcome};
 use coordinator::rules::Rules;
 use coordinator::store::memory::Memory;
+use coordinator::store::{BoxFuture, Connect, Store};
+use coordinator::{Error, ErrorKind};
+use futures_util::FutureExt;
 
 const NOW: &str = "2026-01-01 00:00:00.000000Z";
 
@@ -178,4 +182,44 @@ async fn a_member_that_leaves_gives_way_at_once() {
     let status = client.scope_status("fleet").await.unwrap();
     assert_eq!(status.members.iter().map(|it| it.member.as_str()).collect::<Vec<_>>(), ["app/1"]);
     assert!(serial(&memory, "app/1").await.held().contains_key(&lock("a")));
+}
+
+/// A store in memory whose servers go away for good.
+struct Going {
+    memory: Memory,
+    gone: AtomicBool,
+}
+
+impl Connect for Going {
+    fn connect(&self) -> BoxFuture<Result<Arc<dyn Store>, Error>> {
+        if self.gone.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(Error::new(ErrorKind::Unavailable, "the store is gone")) });
+        }
+        self.memory.connect()
+    }
+
+    fn address(&self) -> &str {
+        self.memory.address()
+    }
+}
+
+/// Its session is lost, and there was nothing to hear of any more: it looked again at once, and again, and
+/// kept a processor busy with that.
+#[tokio::test]
+async fn an_agent_whose_store_is_gone_for_good_is_not_kept_busy() {
+    let memory = Memory::new();
+    let going = Arc::new(Going { memory: memory.clone(), gone: AtomicBool::new(false) });
+    let client = Client::over(going.clone(), "agent").await.unwrap();
+    let mut agent = Agent::new(client.clone(), "fleet", "app/0").unwrap();
+    agent.turn(Duration::ZERO).await.unwrap();
+    going.gone.store(true, Ordering::Relaxed);
+    memory.expire(client.session_id().unwrap());
+    agent.changed().await;
+    assert_eq!(agent.turn(Duration::ZERO).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(agent.changed().now_or_never().is_none(), "nothing can be looked at before the store is back");
+
+    going.gone.store(false, Ordering::Relaxed);
+    agent.turn(Duration::ZERO).await.unwrap();
+    let status = client.scope_status("fleet").await.unwrap();
+    assert!(status.members.iter().all(|it| it.agent && it.present), "{status:?}");
 }

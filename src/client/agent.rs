@@ -103,7 +103,14 @@ impl Agent {
 
     /// What the member is told, by a session that lives.
     async fn hear(&mut self) -> Result<Notice, Error> {
-        let store = self.client.store().await?;
+        let store = match self.client.store().await {
+            Ok(store) => store,
+            Err(error) => {
+                // The lost session would go on saying that there is something to look at.
+                self.attendant = None;
+                return Err(error);
+            }
+        };
         if self.attendant.as_ref().is_none_or(|attendant| !Arc::ptr_eq(&attendant.store, &store)) {
             self.attendant = None;
             self.enter(&store).await?;
