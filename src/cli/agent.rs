@@ -139,17 +139,21 @@ async fn attend(settings: &Settings, client: &mut Option<Client>) -> std::conver
             Err(problem) => trouble.wait(&problem).await,
         }
     };
-    info!(
-        settings.scope,
-        settings.member,
-        address = client.as_ref().map(Client::address),
-        "the member is present"
-    );
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let mut is_ready = false;
     loop {
         let again = match agent.turn(now()).await {
             Ok(turn) => {
                 trouble.is_over();
+                // Not before: only the first look has it enter the scope.
+                if !std::mem::replace(&mut is_ready, true) {
+                    info!(
+                        scope,
+                        member,
+                        address = client.as_ref().map(Client::address),
+                        "the member is present"
+                    );
+                    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+                }
                 turn.remarks.iter().for_each(|remark| tell(settings, remark));
                 if let Some(call) = turn.call {
                     calling = Some(Calling::begin(settings, &call));

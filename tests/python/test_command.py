@@ -187,7 +187,7 @@ def test_an_empty_scope_and_an_empty_store(store: str) -> None:
         (USAGE, ["agent", "--config", "a", "--scope", "s"], "cannot be used with"),
         (
             USAGE,
-            ["agent", *"--url u --scope s --member m --supervise -- true".split()],
+            ["agent", "--url", "u", "--scope", "s", "--member", "m", "--supervise", "--", "true"],
             "cannot be used with",
         ),
         (USAGE, ["state"], "status"),

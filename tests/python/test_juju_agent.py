@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,16 @@ class Unit:
         for process in self.processes("--supervise") + self.processes("agent"):
             os.kill(process, signal.SIGKILL)
         self.client.close()
+
+
+@contextmanager
+def running(command: list[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program for as long as a block lasts."""
+    with subprocess.Popen(command, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.fixture
@@ -277,13 +288,13 @@ def test_systemd_keeps_it_where_there_is_systemd(unit: Unit) -> None:
         ready.bind(str(unit.path / "notify"))
         ready.settimeout(30)
         environment = {**os.environ, "NOTIFY_SOCKET": str(unit.path / "notify")}
-        with subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL) as service:
+        with running(words, env=environment, stderr=subprocess.DEVNULL) as service:
             assert ready.recv(100).strip() == b"READY=1"
             assert unit.is_present()
             said.unlink()
             unit.keep()
             assert not said.exists(), "it runs: a process in each hook would be wasted"
-            service.kill()
+        service.wait(30)
     # An operator has stopped it, or an earlier hook came no further than to the file.
     unit.keep()
     assert said.read_text().splitlines()[-1] == f"--no-block start {SERVICE}"
@@ -345,7 +356,6 @@ def test_a_unit_is_called_when_its_turn_comes_outside_of_any_hook(unit: Unit) ->
     until(unit.calls)
     ((words, environment),) = unit.calls()
     assert words == ["-u", UNIT, agent.WAKE]
-    assert "JUJU_CONTEXT_ID" not in environment, "juju-exec refuses where it is set"
     assert environment["COORDINATOR_LOCKS"] == "restart"
     assert environment["COORDINATOR_MEMBER"] == UNIT
     assert environment["COORDINATOR_SCOPE"] == "fleet"
@@ -365,6 +375,24 @@ def test_a_unit_is_called_when_its_turn_comes_outside_of_any_hook(unit: Unit) ->
     # In its next hook it is there.
     assert list(unit.idle()) == ["restart"]
     assert [entry["why"] for entry in unit.scope.history()] == ["released", "released"]
+
+
+def test_one_that_was_started_in_a_hook_calls_outside_of_it(unit: Unit) -> None:
+    held = unit.scope.acquire("restart")
+    assert held is not None
+    unit.ask()
+    assert os.environ["JUJU_CONTEXT_ID"]
+    command = [sys.executable, "-m", "coordinator", "agent", "--url", unit.url, "--scope", "fleet"]
+    command += ["--member", UNIT, "--", str(unit.tools / "juju-exec"), "with its arguments", ""]
+    with running(command) as process:
+        until(unit.is_present)
+        held.release()
+        until(unit.calls)
+        ((words, environment),) = unit.calls()
+        assert words == ["with its arguments", ""]
+        assert "JUJU_CONTEXT_ID" not in environment, "juju-exec refuses where it is set"
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def test_a_call_that_fails_is_made_again_later_and_later(unit: Unit) -> None:
