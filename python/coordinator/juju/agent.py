@@ -146,7 +146,10 @@ def _keep_service(unit: str, command: list[str], config: Path) -> None:
 
 
 def _systemctl(*words: str) -> None:
-    done = subprocess.run(["systemctl", *words], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(["systemctl", *words], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise Unavailable(f"systemctl cannot be run: {error}") from error
     if done.returncode != 0:
         raise Unavailable(f"systemctl {' '.join(words)}: {done.stderr.strip()}")
 
