@@ -28,6 +28,11 @@ impl Moment {
         Self(Duration::new(seconds, nanoseconds))
     }
 
+    /// Microseconds since the host was started.
+    pub(crate) fn micros(self) -> i64 {
+        i64::try_from(self.0.as_micros()).unwrap_or(i64::MAX)
+    }
+
     /// This much later.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {

@@ -89,7 +89,8 @@ fn explore(recipe: Recipe) -> Counts {
 }
 
 use Recipe::{
-    Barrier, DoubleBarrier, Lock, Party, PersistentSemaphore, ReadWriteLock, Semaphore, ShallowParty,
+    Barrier, DoubleBarrier, Lease, Lock, MultiLease, Party, PersistentSemaphore, ReadWriteLock, Semaphore,
+    ShallowParty,
 };
 
 const PARTIES: &[Recipe] = &[Party, ShallowParty];
@@ -114,6 +115,7 @@ const NEVER: &[(Fault, &[Recipe], &str)] = &[
 
 /// Which states a recipe's machine cannot come to, and why.
 const UNREACHED: &[(Recipe, &[&str], &str)] = &[
+    (Lease, &["Confirming", "Comparing"], "there is no other slot to look at"),
     (
         Semaphore,
         &["Listing", "Recognizing", "Fencing", "Reclaiming"],
@@ -134,6 +136,7 @@ fn states(recipe: Recipe) -> impl Iterator<Item = &'static str> {
         Party | ShallowParty => include_str!("../src/recipe/party.rs"),
         Barrier => include_str!("../src/recipe/barrier.rs"),
         DoubleBarrier => include_str!("../src/recipe/double_barrier.rs"),
+        Lease | MultiLease => include_str!("../src/recipe/lease.rs"),
     };
     let begun = source.split_once("\nenum State {\n").expect("a machine has an enum State").1;
     let variants = begun.split_once("\n}\n").expect("it ends").0;
@@ -180,6 +183,7 @@ fn every_recipe_keeps_its_promises() {
 const TWO_HOLD: &[&str] =
     &["was granted what", "came before", "hold at a time", "made lease", "has two leases"];
 const GRANT_IS_GONE: &[&str] = &["by token"];
+const UNFOUNDED: &[&str] = &["counts on Obtained"];
 const LEFT_BEHIND: &[&str] = &["in the end", "is left", "is still there"];
 const STUCK: &[&str] = &["hang", "waited in vain"];
 const MISREAD: &[&str] = &["without member", "was gone before", "finds it open"];
@@ -309,6 +313,31 @@ fn bugs_of_the_double_barrier_are_found() {
         (Bug::NobodyAwaited, &[ROUND_BROKEN]),
     ];
     finds(DoubleBarrier, bugs);
+}
+
+/// Mistakes of who holds a lease, and of who asks for it.
+const OF_THE_LEASE: &[(Bug, &[&[&str]])] = &[
+    (Bug::EndedEarly, &[TWO_HOLD, UNFOUNDED]),
+    (Bug::RenewalShortens, &[UNFOUNDED]),
+    (Bug::WriteAssumed, &[UNFOUNDED, LEFT_BEHIND]),
+    (Bug::GuardKept, &[STUCK, LEFT_BEHIND]),
+    (Bug::DeletionAssumed, &[STUCK, LEFT_BEHIND]),
+    (Bug::BlindRetry, &[STUCK, LEFT_BEHIND]),
+    (Bug::NodeForgotten, &[STUCK, LEFT_BEHIND]),
+    (Bug::BlindWatch, &[STUCK]),
+    (Bug::DeafWatch, &[STUCK]),
+];
+
+#[test]
+fn bugs_of_the_lease_are_found() {
+    finds(Lease, OF_THE_LEASE);
+}
+
+#[test]
+fn bugs_of_the_lease_of_several_slots_are_found() {
+    let of_slots: &[(Bug, &[&[&str]])] =
+        &[(Bug::SlotForgotten, &[TWO_HOLD]), (Bug::ContendersOverlooked, &[TWO_HOLD])];
+    finds(MultiLease, &[OF_THE_LEASE, of_slots].concat());
 }
 
 #[test]

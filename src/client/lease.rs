@@ -1,17 +1,20 @@
 //! Leases: obtaining, renewing, giving back, and knowing when they have ended.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod operation;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::client::{Attempt, Client, NAMING, end, somebody, within};
+use crate::client::{Client, NAMING, end, somebody, within};
 use crate::driver::{Driver, Ended};
 use crate::error::{Error, ErrorKind};
-use crate::recipe::Refusal;
-use crate::recipe::lease::{self, Micros, Obtained, Record, Report, Terms};
+use crate::recipe::lease::{self, Holding, Micros, Report, Terms};
 use crate::recipe::lock::EXCLUSIVE;
 use crate::recipe::names::check_path;
 use crate::recipe::queue::in_order;
+use crate::recipe::{Refusal, Step};
 use crate::session::Moment;
+use operation::{Operation, Place, Spare};
 
 /// How a lease is asked for. The default of each suits most programs.
 #[derive(Clone, Debug)]
@@ -49,17 +52,9 @@ pub struct Lease {
     slots: Vec<String>,
     terms: Terms,
     timeout: Option<Duration>,
-    state: Mutex<Known>,
+    holding: Arc<Mutex<Holding>>,
     /// One operation at a time; the machine of the last one knows the way.
-    spare: tokio::sync::Mutex<Option<Driver<lease::Lease>>>,
-}
-
-/// What is known of it.
-#[derive(Clone, Debug, Default)]
-struct Known {
-    /// What is ours, and until when by a clock that nobody sets.
-    obtained: Option<(Obtained, Moment)>,
-    holder: Option<Record>,
+    spare: Spare,
 }
 
 impl Lease {
@@ -94,8 +89,9 @@ impl Lease {
                 options.max_clock_skew
             )));
         }
-        let (state, spare) = (Mutex::default(), tokio::sync::Mutex::default());
-        Ok(Self { client, path: path.to_owned(), slots, terms, timeout: options.timeout, state, spare })
+        let holding = Arc::new(Mutex::new(Holding::new(terms.max_clock_skew)));
+        let (path, timeout, spare) = (path.to_owned(), options.timeout, Spare::default());
+        Ok(Self { client, path, slots, terms, timeout, holding, spare })
     }
 
     /// The path that it was made with.
@@ -124,20 +120,21 @@ impl Lease {
     ///
     /// Dropping the future withdraws: a lease that was not ours before is given back.
     pub async fn obtain(&self, now: SystemTime) -> Result<bool, Error> {
-        let began = Moment::now();
+        let began = Moment::now().micros();
         let now = since_epoch(now);
-        let unique = uuid::Uuid::new_v4().simple().to_string();
-        let obtain = |machine: &mut lease::Lease| machine.obtain(unique.clone(), now, self.terms.duration);
-        match self.run(obtain).await? {
+        let end = end(self.timeout);
+        let place = self.place(end).await?;
+        let obtain = |machine: &mut lease::Lease, unique| machine.obtain(unique, now, self.terms.duration);
+        // The place is kept until what is known is up to date.
+        let (report, _place) = self.run(end, place, obtain).await?;
+        match report {
             Report::Obtained(obtained) => {
-                let lasts = self.terms.duration - self.terms.max_clock_skew;
-                let until = began.after(Duration::from_micros(u64::try_from(lasts).unwrap_or(0)));
-                let holder = Record { holder: self.terms.identifier.clone(), end: obtained.end };
-                *self.known() = Known { obtained: Some((obtained, until)), holder: Some(holder) };
+                let Terms { identifier, duration, .. } = &self.terms;
+                self.holding().was_obtained(identifier, obtained, *duration, began);
                 Ok(true)
             }
             Report::Denied(holder) => {
-                *self.known() = Known { obtained: None, holder };
+                self.holding().was_denied(holder);
                 Ok(false)
             }
             other => Err(self.failed("obtaining", &other)),
@@ -149,21 +146,21 @@ impl Lease {
     ///
     /// # Errors
     ///
-    /// As [`obtain`](Self::obtain); then it is ours still, until its end, and this may be called again.
+    /// As [`obtain`](Self::obtain); then it may have been given back, or be kept for us until its end. We
+    /// do not count on it any more: call this again, or obtain it again.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future releases all the same, in the background.
     pub async fn release(&self) -> Result<bool, Error> {
-        let Some((obtained, _)) = self.known().obtained.clone() else { return Ok(false) };
-        let unique = uuid::Uuid::new_v4().simple().to_string();
-        let released = self.run(|machine| machine.release(unique.clone(), &obtained)).await?;
-        match released {
+        let end = end(self.timeout);
+        let place = self.place(end).await?;
+        let Some(obtained) = self.holding().give_up() else { return Ok(false) };
+        let release = |machine: &mut lease::Lease, unique| machine.release(unique, &obtained);
+        let (report, _place) = self.run(end, place, release).await?;
+        match report {
             Report::Released { found } => {
-                let mut known = self.known();
-                if known.obtained.as_ref().is_some_and(|(now, _)| *now == obtained) {
-                    *known = Known::default();
-                }
+                self.holding().was_released();
                 Ok(found)
             }
             other => Err(self.failed("releasing", &other)),
@@ -172,81 +169,77 @@ impl Lease {
 
     /// Whether it was obtained, and was not denied or given back since: it may have ended.
     pub fn is_obtained(&self) -> bool {
-        self.known().obtained.is_some()
+        self.holding().obtained().is_some()
     }
 
     /// Whether it is ours at `now`. Never asks the store: its end stands fixed, less the clock
-    /// skew; and a wall clock that is set back makes it no longer than its duration.
+    /// skew; a wall clock that is set back makes it no longer than its duration; and what a
+    /// [`release`](Self::release) has begun to give back is ours no more.
     pub fn is_valid(&self, now: SystemTime) -> bool {
-        let known = self.known();
-        let Some((obtained, until)) = &known.obtained else { return false };
-        since_epoch(now) < self.end_of(obtained) && Moment::now() < *until && self.client.is_ours()
+        self.holding().is_valid(since_epoch(now), Moment::now().micros()) && self.client.is_ours()
     }
 
     /// Until when it is ours, by this host's wall clock; `None` if it was not obtained.
     pub fn expires_at(&self) -> Option<SystemTime> {
-        let known = self.known();
-        known.obtained.as_ref().map(|(obtained, _)| time(self.end_of(obtained)))
+        self.holding().end().map(time)
     }
 
     /// The fencing token: larger than that of every earlier holder, and kept while it is renewed
     /// before its end.
     pub fn token(&self) -> Option<i64> {
-        self.known().obtained.as_ref().map(|(obtained, _)| obtained.token)
+        self.holding().obtained().map(|obtained| obtained.token)
     }
 
     /// Who held it when we last asked: we, or who denied it; of several, the one whose lease ends
     /// first.
     pub fn holder(&self) -> Option<String> {
-        self.known().holder.as_ref().map(|record| record.holder.clone())
+        self.holding().holder().map(|record| record.holder.clone())
     }
 
-    fn end_of(&self, obtained: &Obtained) -> Micros {
-        obtained.end.saturating_sub(self.terms.max_clock_skew)
+    /// Waits until no other operation of this object goes on, also none that was given up.
+    async fn place(&self, end: Option<tokio::time::Instant>) -> Result<Place, Error> {
+        self.client.check_process()?;
+        match within(end, Arc::clone(&self.spare).lock_owned()).await {
+            Some(place) => Ok(place),
+            None => Err(self.timed_out("another operation of this object goes on")),
+        }
     }
 
     async fn run(
         &self,
-        begin: impl Fn(&mut lease::Lease) -> crate::recipe::Step<Report>,
-    ) -> Result<Report, Error> {
-        self.client.check_process()?;
-        let end = end(self.timeout);
-        let Some(mut spare) = within(end, self.spare.lock()).await else {
-            return Err(self.timed_out("another operation of this object goes on"));
-        };
+        end: Option<tokio::time::Instant>,
+        mut place: Place,
+        begin: impl Fn(&mut lease::Lease, String) -> Step<Report>,
+    ) -> Result<(Report, Place), Error> {
         loop {
             let Some(store) = within(end, self.client.store()).await else {
                 return Err(self.timed_out(&format!("{} did not answer", self.client.address())));
             };
             let store = store?;
-            let driver =
-                spare.take().filter(|driver| std::sync::Arc::ptr_eq(driver.store(), &store)).unwrap_or_else(
-                    || Driver::new(lease::Lease::new(self.slots.clone(), self.terms.clone()), store),
-                );
-            let mut attempt = Attempt::new(driver, self.client.shared.runtime.clone());
-            attempt.driver().begin(&begin);
-            match within(end, attempt.driver().run()).await {
-                None => return Err(self.timed_out(&self.who_is_before(attempt).await)),
+            let driver = place.take().filter(|driver| Arc::ptr_eq(driver.store(), &store));
+            let machine = || lease::Lease::new(self.slots.clone(), self.terms.clone());
+            let driver = driver.unwrap_or_else(|| Driver::new(machine(), store));
+            let runtime = self.client.shared.runtime.clone();
+            let mut operation = Operation::new(driver, place, Arc::clone(&self.holding), runtime);
+            // A name of its own in each session: under the old one stands what ends with the old session.
+            let unique = uuid::Uuid::new_v4().simple().to_string();
+            operation.driver().begin(|machine| begin(machine, unique));
+            match within(end, operation.driver().run()).await {
+                None => return Err(self.timed_out(&self.who_is_before(operation).await)),
                 // What was written in the old session was written in one transaction, or never is.
-                Some(Ended::Lost) => {}
-                Some(Ended::Report(Report::Failed(refusal))) => {
-                    if attempt.driver().machine().leaves_node() {
-                        attempt.driver().store().close().await;
-                    }
-                    return Ok(Report::Failed(refusal));
-                }
+                Some(Ended::Lost) => place = operation.lost(),
                 Some(Ended::Report(report)) => {
-                    *spare = Some(attempt.into_driver());
-                    return Ok(report);
+                    let place = operation.ended(&report).await;
+                    return Ok((report, place));
                 }
             }
         }
     }
 
     /// Withdraws, and asks who is first in line.
-    async fn who_is_before(&self, mut attempt: Attempt<lease::Lease>) -> String {
-        let ahead = attempt.driver().machine().ahead();
-        drop(attempt);
+    async fn who_is_before(&self, mut operation: Operation) -> String {
+        let ahead = operation.driver().machine().ahead();
+        drop(operation);
         let Some((directory, _)) = ahead.first().and_then(|first| first.rsplit_once('/')) else {
             return format!("{} did not answer", self.client.address());
         };
@@ -278,8 +271,8 @@ impl Lease {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn holding(&self) -> MutexGuard<'_, Holding> {
+        self.holding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -13,19 +13,34 @@
 //! argument, read before anything is asked for: what is decided later is decided as if it were
 //! earlier, which is never too early.
 //!
+//! A renewal shortens nothing: where another process of the same holder has written a later end, that stays.
+//!
+//! # Why nobody has two slots
+//!
+//! Whoever takes a slot that was not its own first stands in the queue of that slot's guard, and then looks
+//! at the other slots: at their queues, and behind that at their records. Another process of the same
+//! holder, or an earlier one whose session lives on, has written its record by then, or stands in a queue
+//! still; and who of the two came later goes where the other is.
+//!
 //! # Flights
 //!
 //! Held by another: one, which writes nothing. To renew: two, with two writes: join the guard's
 //! queue and read the record, then the transaction. To obtain without having held: one more, the
-//! look that finds it free.
+//! look that finds it free; and one more where there are several slots, the look at the others.
 
+mod confirming;
+mod deciding;
+mod holding;
 mod record;
+mod writing;
 
-use crate::recipe::grant::{self, Turn};
+use crate::recipe::grant::Turn;
 use crate::recipe::lock::{EXCLUSIVE, Lock};
-use crate::recipe::{Answer, Event, Fired, Machine, Mode, Refusal, Reply, Request, Stat, Step, unexpected};
-use record::Stored;
+use crate::recipe::{Event, Fired, Machine, Refusal, Request, Stat, Step, unexpected};
+use confirming::Contender;
+pub use holding::Holding;
 pub use record::{Micros, Record};
+use writing::Writing;
 
 /// What a lease is asked for with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,16 +97,6 @@ enum Goal {
     Undo(i64),
 }
 
-/// A transaction that is out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Writing {
-    guard: String,
-    /// What it writes, and the end that is written; nothing to release.
-    record: Option<(Vec<u8>, Micros)>,
-    /// It prolongs what we had: nothing is taken back.
-    renews: bool,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     Idle,
@@ -103,19 +108,22 @@ enum State {
     },
     /// The guard is ours: reading the record.
     Reading,
+    /// The slot is to be had: do we have another one, or ask for it?
+    Confirming(Option<Stat>),
+    /// Others ask for other slots: are they we?
+    Comparing(Option<Stat>, Vec<Contender>),
     Writing(Writing),
     /// The transaction's answer was lost: what is there?
     Checking(Writing),
 }
 
-/// What a record says to us.
-enum Standing {
-    Free,
-    /// Ours, though perhaps at its end.
-    Ours,
-    Ended,
-    Held(Option<Record>),
-    Corrupt(String),
+/// What to do in place of an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Onward {
+    /// Read all slots again.
+    Look,
+    /// Ask for this slot.
+    Join(usize),
 }
 
 /// The lease of one member, on any of several slots.
@@ -135,8 +143,8 @@ pub struct Lease {
     ours: Option<usize>,
     goal: Goal,
     state: State,
-    /// Once the guard is given back, all slots are to be read again.
-    looks_again: bool,
+    /// Where to go once the guard is given back.
+    onward: Option<Onward>,
     ending: Option<Report>,
 }
 
@@ -154,7 +162,7 @@ impl Lease {
             ours: None,
             goal: Goal::Obtain,
             state: State::Idle,
-            looks_again: false,
+            onward: None,
             ending: None,
         }
     }
@@ -194,277 +202,7 @@ impl Lease {
         self.unique = unique;
         self.goal = goal;
         self.ending = None;
-        self.looks_again = false;
-    }
-
-    fn look(&mut self) -> Step<Report> {
-        self.state = State::Looking;
-        let sync = Request::Sync { path: self.slots[0].clone() };
-        Step::Fly([sync].into_iter().chain((0..self.slots.len()).map(|slot| self.get(slot))).collect())
-    }
-
-    fn looked(&mut self, replies: Vec<Reply>) -> Step<Report> {
-        if self.ending.is_some() {
-            return self.end();
-        }
-        if replies.contains(&Err(Refusal::ConnectionLost)) {
-            return self.look();
-        }
-        let (mut free, mut corrupt, mut first): (_, _, Option<Record>) = (None, None, None);
-        for (slot, reply) in replies.into_iter().skip(1).enumerate() {
-            match self.standing(slot, &reply) {
-                Ok((Standing::Ours, _)) => return self.join(slot),
-                Ok((Standing::Free | Standing::Ended, _)) => free = free.or(Some(slot)),
-                Ok((Standing::Held(Some(record)), _)) => {
-                    first = Some(match first {
-                        Some(first) if first.end <= record.end => first,
-                        _ => record,
-                    });
-                }
-                Ok((Standing::Held(None), _)) => {}
-                Ok((Standing::Corrupt(why), _)) => corrupt = corrupt.or(Some(why)),
-                Err(refusal) => return self.finish(Report::Failed(refusal)),
-            }
-        }
-        match (free, corrupt) {
-            (Some(slot), _) => self.join(slot),
-            (None, Some(why)) => self.finish(Report::Corrupt(why)),
-            (None, None) => self.finish(Report::Denied(first)),
-        }
-    }
-
-    /// What the record of a slot says, and its node.
-    fn standing(&self, slot: usize, reply: &Reply) -> Result<(Standing, Stat), Refusal> {
-        let (data, stat) = match reply {
-            Ok(Answer::Data { data, stat }) => (data, *stat),
-            Err(Refusal::NoNode) => return Ok((Standing::Free, Stat::default())),
-            Err(refusal) => return Err(refusal.clone()),
-            other => return Err(unexpected(Some(other))),
-        };
-        let standing = match record::read(data) {
-            Stored::Record(record) if record.holder == self.terms.identifier => Standing::Ours,
-            Stored::Record(record) if self.now >= record.end.saturating_add(self.terms.max_clock_skew) => {
-                Standing::Ended
-            }
-            Stored::Record(record) => Standing::Held(Some(record)),
-            Stored::Newer(_) => Standing::Held(None),
-            Stored::Corrupt(why) => Standing::Corrupt(format!("{}: {why}", self.holder(slot))),
-        };
-        Ok((standing, stat))
-    }
-
-    fn join(&mut self, slot: usize) -> Step<Report> {
-        self.slot = slot;
-        match self.guards[slot].acquire(self.unique.clone(), true) {
-            Step::Fly(mut flight) => {
-                // Read behind our own create and the listing: if the guard is ours at once, so is this.
-                flight.push(self.get(slot));
-                self.state = State::Guarding { extra: 1 };
-                Step::Fly(flight)
-            }
-            step => self.guarding(step),
-        }
-    }
-
-    fn guarding(&mut self, step: Step<grant::Report>) -> Step<Report> {
-        self.state = State::Guarding { extra: 0 };
-        match step {
-            Step::Wait => Step::Wait,
-            Step::Fly(flight) => Step::Fly(flight),
-            Step::Report(grant::Report::Held(_)) => self.read(),
-            Step::Report(grant::Report::Failed(refusal)) => self.finish(Report::Failed(refusal)),
-            Step::Report(_) if self.looks_again && self.ending.is_none() => {
-                self.looks_again = false;
-                self.look()
-            }
-            Step::Report(_) => self.end(),
-        }
-    }
-
-    fn guard_landed(&mut self, extra: usize, mut replies: Vec<Reply>) -> Step<Report> {
-        let ours = replies.split_off(replies.len().saturating_sub(extra)).pop();
-        match (self.guards[self.slot].step(Event::Landed(replies)), ours) {
-            (Step::Report(grant::Report::Held(_)), Some(reply)) => self.decide(&reply),
-            (step, _) => self.guarding(step),
-        }
-    }
-
-    /// Reads the record while the guard is ours.
-    fn read(&mut self) -> Step<Report> {
-        if self.is_given_up() {
-            return self.give_guard_back();
-        }
-        self.state = State::Reading;
-        // The guard may have come by a watch, and the connection may be a new one by now, to a
-        // server that has not seen yet what the watch told.
-        Step::Fly(vec![Request::Sync { path: self.slots[self.slot].clone() }, self.get(self.slot)])
-    }
-
-    /// Decides by what was read while the guard was ours.
-    fn decide(&mut self, reply: &Reply) -> Step<Report> {
-        if self.is_given_up() {
-            return self.give_guard_back();
-        }
-        if *reply == Err(Refusal::ConnectionLost) {
-            return self.read();
-        }
-        let (standing, stat) = match self.standing(self.slot, reply) {
-            Ok(known) => known,
-            Err(refusal) => return self.give_up(Report::Failed(refusal)),
-        };
-        if self.goal != Goal::Obtain {
-            return if matches!(standing, Standing::Ours) && self.may_delete(&stat) {
-                self.write(vec![self.delete(&stat)], None, false)
-            } else {
-                self.give_up(Report::Released { found: false })
-            };
-        }
-        match standing {
-            Standing::Free => self.obtain_by(None, false),
-            Standing::Ended => self.obtain_by(Some(&stat), false),
-            Standing::Ours => self.obtain_by(Some(&stat), self.is_before_end(reply)),
-            // Somebody was faster; another slot may be free.
-            Standing::Held(_) if self.slots.len() > 1 => {
-                self.looks_again = true;
-                self.give_guard_back()
-            }
-            Standing::Held(record) => self.give_up(Report::Denied(record)),
-            Standing::Corrupt(why) => self.give_up(Report::Corrupt(why)),
-        }
-    }
-
-    /// Whether our own record has not ended, by our own clock.
-    fn is_before_end(&self, reply: &Reply) -> bool {
-        let Ok(Answer::Data { data, .. }) = reply else { return false };
-        matches!(record::read(data), Stored::Record(record) if self.now < record.end)
-    }
-
-    /// Writes the record, in place of the node that is there. A node that is made anew has a new
-    /// token, one that is kept has the old one.
-    fn obtain_by(&mut self, there: Option<&Stat>, renews: bool) -> Step<Report> {
-        let end = self.now.saturating_add(self.terms.duration);
-        let Some((data, end)) = record::write(&self.terms.identifier, end) else {
-            return self.give_up(Report::TooLong);
-        };
-        let path = self.holder(self.slot);
-        let parts = match there {
-            Some(stat) if renews => {
-                vec![Request::Set { path, data: data.clone(), version: Some(stat.version) }]
-            }
-            there => {
-                let create = Request::Create { path, data: data.clone(), mode: Mode::Persistent };
-                there.map(|stat| self.delete(stat)).into_iter().chain([create]).collect()
-            }
-        };
-        self.write(parts, Some((data, end)), renews)
-    }
-
-    /// Submits a transaction that also gives the guard back.
-    fn write(
-        &mut self,
-        mut parts: Vec<Request>,
-        record: Option<(Vec<u8>, Micros)>,
-        renews: bool,
-    ) -> Step<Report> {
-        let Some(guard) = self.guards[self.slot].held().map(|held| held.path.clone()) else {
-            return self.rejoin();
-        };
-        parts.push(Request::Delete { path: guard.clone(), version: None });
-        self.state = State::Writing(Writing { guard, record, renews });
-        Step::Fly(vec![Request::Multi(parts)])
-    }
-
-    fn wrote(&mut self, writing: Writing, reply: Option<Reply>) -> Step<Report> {
-        match reply {
-            Some(Ok(Answer::Multi(answers))) => {
-                self.guards[self.slot].was_released();
-                let stat = answers.into_iter().find_map(|answer| match answer {
-                    Answer::Created { stat, .. } | Answer::Set(stat) => Some(stat),
-                    _ => None,
-                });
-                self.done(&writing, stat)
-            }
-            Some(Err(Refusal::ConnectionLost)) => self.check(writing),
-            Some(Err(Refusal::Part(_, reason)))
-                if matches!(*reason, Refusal::NoNode | Refusal::BadVersion | Refusal::NodeExists) =>
-            {
-                // The guard was removed by an operator, or the record was changed without it.
-                self.check(writing)
-            }
-            Some(Err(Refusal::Part(_, reason))) => self.give_up(Report::Failed(*reason)),
-            Some(Err(refusal)) => self.give_up(Report::Failed(refusal)),
-            other => self.give_up(Report::Failed(unexpected(other.as_ref()))),
-        }
-    }
-
-    fn check(&mut self, writing: Writing) -> Step<Report> {
-        let guard = Request::Stat { path: writing.guard.clone(), watch: false };
-        self.state = State::Checking(writing);
-        let sync = Request::Sync { path: self.slots[self.slot].clone() };
-        Step::Fly(vec![sync, guard, self.get(self.slot)])
-    }
-
-    fn checked(&mut self, writing: Writing, mut replies: Vec<Reply>) -> Step<Report> {
-        if replies.contains(&Err(Refusal::ConnectionLost)) {
-            return self.check(writing);
-        }
-        let (record, guard) = (replies.pop(), replies.pop());
-        match (guard, record) {
-            // The transaction did not happen, for it would have taken the guard away.
-            (Some(Ok(Answer::Stat(Some(_)))), Some(record)) => self.decide(&record),
-            (Some(Ok(Answer::Stat(None))), Some(record)) => {
-                self.guards[self.slot].was_evicted();
-                match (record, &writing.record) {
-                    (Ok(Answer::Data { data, stat }), Some((written, _))) if data == *written => {
-                        self.done(&writing, Some(stat))
-                    }
-                    (Ok(Answer::Data { stat, .. }), None) if self.may_delete(&stat) => self.rejoin(),
-                    (_, None) => self.done(&writing, None),
-                    _ => self.rejoin(),
-                }
-            }
-            (Some(Err(refusal)), _) => self.give_up(Report::Failed(refusal)),
-            (other, _) => self.give_up(Report::Failed(unexpected(other.as_ref()))),
-        }
-    }
-
-    /// The transaction happened, and the guard is given back.
-    fn done(&mut self, writing: &Writing, stat: Option<Stat>) -> Step<Report> {
-        let Some((_, end)) = writing.record else {
-            let ending = self.ending.take().unwrap_or(Report::Released { found: true });
-            return self.finish(ending);
-        };
-        let Some(stat) = stat else { return self.finish(Report::Failed(unexpected(None))) };
-        if self.ending.is_some() {
-            if writing.renews {
-                return self.end();
-            }
-            // The caller has given up: nobody would give back what nobody knows of.
-            self.goal = Goal::Undo(stat.modified);
-            return self.join(self.slot);
-        }
-        self.ours = Some(self.slot);
-        self.finish(Report::Obtained(Obtained { slot: self.slot, token: stat.created, end }))
-    }
-
-    /// An operator removed our place in the guard's queue: queue anew, at the end.
-    fn rejoin(&mut self) -> Step<Report> {
-        self.guards[self.slot].was_evicted();
-        if self.is_given_up() { self.end() } else { self.join(self.slot) }
-    }
-
-    /// Whether this is the node that is to be given back.
-    fn may_delete(&self, stat: &Stat) -> bool {
-        match self.goal {
-            Goal::Obtain => false,
-            Goal::Release(token) => stat.created == token,
-            Goal::Undo(modified) => stat.modified == modified,
-        }
-    }
-
-    /// Whether the caller has given up, and there is nothing to take back.
-    fn is_given_up(&self) -> bool {
-        self.ending.is_some() && self.goal == Goal::Obtain
+        self.onward = None;
     }
 
     fn give_up(&mut self, ending: Report) -> Step<Report> {
@@ -555,6 +293,8 @@ impl Machine for Lease {
                 Some(reply) => self.decide(&reply),
                 None => self.give_up(Report::Failed(unexpected(None))),
             },
+            State::Confirming(there) => self.confirmed(there, &replies),
+            State::Comparing(there, contenders) => self.compared(there, contenders, replies),
             State::Writing(writing) => self.wrote(writing, replies.into_iter().next()),
             State::Checking(writing) => self.checked(writing, replies),
             State::Idle => Step::Wait,

@@ -224,8 +224,10 @@ impl Lock {
         if fired.path == self.directory {
             self.directory_watched.fired();
             self.last = None;
+        } else if fired.path.rsplit_once('/').is_some_and(|(directory, _)| directory == self.directory) {
+            // Only our own queue: one who left another under the same name and number may stand in this one.
+            self.queue.fired(name(&fired.path), fired.change == Change::Deleted);
         }
-        self.queue.fired(name(&fired.path), fired.change == Change::Deleted);
         match std::mem::replace(&mut self.state, State::Idle) {
             State::Waiting(place) => self.went(place),
             // An operator removed the node of our grant: it has ended.

@@ -4,6 +4,7 @@
 //! so. The recipes themselves stay as they are.
 
 mod listings;
+mod records;
 
 use std::collections::BTreeSet;
 
@@ -67,6 +68,16 @@ pub enum Bug {
     RoundsMixed,
     /// Nobody is waited for when leaving.
     NobodyAwaited,
+    /// A change whose reply was lost is taken for made.
+    WriteAssumed,
+    /// A lease is taken over before its end, as if no clock were behind.
+    EndedEarly,
+    /// Whoever renews a lease writes its own end, though another process counts on a later one.
+    RenewalShortens,
+    /// Whoever renews one of several leases takes the first that is free (kazoo's).
+    SlotForgotten,
+    /// Other processes of the same holder are not seen in the queues of other slots.
+    ContendersOverlooked,
 }
 
 /// What a machine is told.
@@ -173,6 +184,7 @@ impl Planted {
                 *part = Request::Check { path: path.clone(), version: None };
             }
             (Bug::MembersUnchecked, Request::Check { path, .. }) => *path = "/".into(),
+            (Bug::RenewalShortens, Request::Set { data, .. }) => records::shorten(data),
             _ => {}
         }
     }
@@ -205,6 +217,7 @@ impl Planted {
         if self.bug == Bug::BlindRetry && is_lost && flight.iter().any(creates) {
             return Told::Again(flight);
         }
+        records::misread(self.bug, &flight, &mut replies);
         for (request, reply) in flight.iter().zip(&mut replies) {
             if let (Request::Create { .. }, Ok(Answer::Created { path, .. })) = (request, &*reply) {
                 name(path).clone_into(&mut self.members[member].own);
@@ -237,6 +250,9 @@ impl Planted {
                 Request::Create { path, .. },
                 Err(Refusal::Denied(_) | Refusal::Full(_)),
             ) => Some(Ok(Answer::Created { path: path.clone(), stat })),
+            (Bug::WriteAssumed, Request::Set { .. } | Request::Multi(_), Err(Refusal::ConnectionLost)) => {
+                Some(Ok(records::as_if_made(request, stat)))
+            }
             (Bug::BlindWatch, Request::Get { watch: true, .. }, Err(Refusal::NoNode)) => {
                 Some(Ok(Answer::Data { data: Vec::new(), stat }))
             }

@@ -2,6 +2,7 @@
 
 mod barrier;
 mod fence;
+mod leases;
 mod party;
 mod rendezvous;
 mod turns;
@@ -9,6 +10,7 @@ mod turns;
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
+use crate::recipe::lease::Obtained;
 use crate::recipe::query::Entry;
 use crate::recipe::{Answer, Event, Refusal, Request, Step};
 use crate::sim::plan::{Counts, Fault, MILLISECOND, Plan, SECOND, Time};
@@ -37,6 +39,10 @@ pub enum Recipe {
     Barrier,
     /// The double barrier.
     DoubleBarrier,
+    /// The lease.
+    Lease,
+    /// The lease on one of several slots.
+    MultiLease,
 }
 
 impl Recipe {
@@ -50,6 +56,8 @@ impl Recipe {
         Self::ShallowParty,
         Self::Barrier,
         Self::DoubleBarrier,
+        Self::Lease,
+        Self::MultiLease,
     ];
 
     pub(super) fn scene(self, plan: &Plan, random: &mut Random) -> Box<dyn Scene> {
@@ -60,6 +68,7 @@ impl Recipe {
             Self::Party | Self::ShallowParty => Box::new(party::Parties::new(self, plan, random)),
             Self::Barrier => Box::new(barrier::Barriers::new(plan, random)),
             Self::DoubleBarrier => Box::new(rendezvous::Rendezvous::new(plan, random)),
+            Self::Lease | Self::MultiLease => Box::new(leases::Leases::new(self, plan, random)),
         }
     }
 }
@@ -79,6 +88,9 @@ pub(super) enum Ended {
     Closed,
     Open,
     Entered,
+    Obtained(Obtained),
+    Denied,
+    Corrupt,
 }
 
 /// What a member does next.

@@ -25,6 +25,22 @@ pub struct Record {
     pub end: Micros,
 }
 
+impl Record {
+    /// What a node holds, if it is a record that can be read.
+    pub fn read(data: &[u8]) -> Option<Self> {
+        match read(data) {
+            Stored::Record(record) => Some(record),
+            Stored::Newer(_) | Stored::Corrupt(_) => None,
+        }
+    }
+
+    /// What a node has to hold; none if the end lies beyond what can be written. Fractions of a second
+    /// are cut.
+    pub fn write(&self) -> Option<Vec<u8>> {
+        write(&self.holder, self.end)
+    }
+}
+
 /// What was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stored {
@@ -54,8 +70,12 @@ pub(super) fn read(data: &[u8]) -> Stored {
     }
 }
 
-/// Writes a record; none if the end lies beyond what can be written. Fractions of a second are cut.
-pub(super) fn write(holder: &str, end: Micros) -> Option<(Vec<u8>, Micros)> {
+/// The last whole second before a time, or at it: what can be written of an end.
+pub(super) fn in_whole_seconds(end: Micros) -> Micros {
+    end.div_euclid(SECOND).saturating_mul(SECOND)
+}
+
+fn write(holder: &str, end: Micros) -> Option<Vec<u8>> {
     let seconds = end.div_euclid(SECOND);
     if !(-62_135_596_800..=LAST).contains(&seconds) {
         return None;
@@ -65,7 +85,7 @@ pub(super) fn write(holder: &str, end: Micros) -> Option<(Vec<u8>, Micros)> {
         python_string(holder),
         format_time(seconds)
     );
-    Some((text.into_bytes(), seconds * SECOND))
+    Some(text.into_bytes())
 }
 
 /// A string as `json.dumps` writes it: in ASCII.
@@ -161,8 +181,9 @@ mod tests {
             ("h", LAST, r#"{"version": 1, "holder": "h", "end": "9999-12-31T23:59:59"}"#),
         ];
         for (holder, end, text) in table {
-            let (data, stored) = write(holder, end * SECOND + 999_999).unwrap();
-            assert_eq!((std::str::from_utf8(&data).unwrap(), stored), (text, end * SECOND));
+            let data = write(holder, end * SECOND + 999_999).unwrap();
+            assert_eq!(std::str::from_utf8(&data).unwrap(), text);
+            assert_eq!(in_whole_seconds(end * SECOND + 999_999), end * SECOND);
             let record = Record { holder: holder.to_owned(), end: end * SECOND };
             assert_eq!(read(&data), Stored::Record(record));
         }
