@@ -204,3 +204,24 @@ def test_the_actions_show_a_scope_and_take_a_lock_from_a_unit_that_is_gone(tmp_p
         assert (forced["unit"], forced["reason"]) == (holder, "its machine is lost")
         made.model.unit(holder).start_agent()
         made.until(made.is_idle)
+
+
+def test_a_unit_that_cannot_coordinate_is_blocked_and_says_what_to_write(tmp_path: Path) -> None:
+    with fleet(tmp_path / "store") as made:
+        made.deploy("kafka", 1, **{"coordinator-directory": "relative"})
+        made.until(made.model.settled)
+        made.configure(revision=2)
+        made.until(made.model.settled)
+        unit = made.model.unit("kafka/0")
+        assert unit.status == (
+            "blocked",
+            "Coordinator: the embedded backend wants a directory: set it to an absolute path",
+        )
+        assert not made.model.work, "it goes on nowhere else"
+        made.configure(**{"coordinator-directory": str(made.store)})
+        made.until(made.model.settled)
+        # It has moved; its next hook, which no peer brings about, asks there.
+        made.model.run(minutes=7)
+        made.until(made.model.settled)
+        assert unit.status == ("active", "Running revision 2")
+        assert made.model.most_at_once() == 1
