@@ -72,7 +72,7 @@ def test_one_whose_supervisor_is_killed_stays_the_only_one(unit: Unit) -> None:
     def is_kept() -> bool:
         # A process that ends lets go of its files last: perhaps only a later hook finds it gone.
         unit.keep()
-        return unit.is_present() and unit.agents() != agents
+        return unit.agents() not in ([], agents) and unit.is_present()
 
     until(is_kept)
     until(lambda: len(unit.processes("--supervise")) == len(unit.agents()) == 1)
