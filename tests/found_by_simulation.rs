@@ -684,3 +684,27 @@ fn a_partitioner_that_may_have_joined_says_so() {
     assert!(matches!(report, Some(partitioner::Report::Failed(_))), "{report:?}");
     assert!(machine.leaves_node(), "the session has to end");
 }
+
+/// A plan was written for members of whom one was gone by then, after the others had read the one before it,
+/// which fitted: they divided by different plans, and one waited for ever for what the other kept.
+#[test]
+fn whoever_follows_a_plan_hears_of_the_next() {
+    let mut store = Store::default();
+    let (session, other) = (store.tree.open(), store.tree.open());
+    let mut machine = Partitioner::new("/queues", "one", session, None);
+    let step = machine.gather(unique(1));
+    assert_eq!(store.run(session, &mut machine, step), Some(partitioner::Report::Gathered));
+    let agreed = Some(partitioner::Report::Agreed(vec!["item".to_owned()]));
+    let step = machine.agree(vec!["item".to_owned()]);
+    assert_eq!(store.run(session, &mut machine, step), agreed);
+    assert!(!machine.is_changed());
+    let data = br#"{"version":1,"shares":{"one":[],"two":["item"]}}"#.to_vec();
+    let late = Request::Set { path: "/queues/plan".into(), data, version: None };
+    store.ask(other, &late).unwrap();
+    assert_eq!(store.go_on(session, &mut machine), None);
+    assert!(machine.is_changed());
+    let step = machine.gather(unique(2));
+    assert_eq!(store.run(session, &mut machine, step), Some(partitioner::Report::Gathered));
+    let step = machine.agree(vec!["item".to_owned()]);
+    assert_eq!(store.run(session, &mut machine, step), agreed);
+}

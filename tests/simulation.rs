@@ -89,8 +89,8 @@ fn explore(recipe: Recipe) -> Counts {
 }
 
 use Recipe::{
-    Barrier, DoubleBarrier, Lease, Lock, MultiLease, Party, PersistentSemaphore, ReadWriteLock, Semaphore,
-    ShallowParty,
+    Barrier, DoubleBarrier, Lease, Lock, MultiLease, Partitioner, Party, PersistentSemaphore, ReadWriteLock,
+    Semaphore, ShallowParty,
 };
 
 const PARTIES: &[Recipe] = &[Party, ShallowParty];
@@ -136,6 +136,7 @@ fn states(recipe: Recipe) -> impl Iterator<Item = &'static str> {
         Party | ShallowParty => include_str!("../src/recipe/party.rs"),
         Barrier => include_str!("../src/recipe/barrier.rs"),
         DoubleBarrier => include_str!("../src/recipe/double_barrier.rs"),
+        Partitioner => include_str!("../src/recipe/partitioner.rs"),
         Lease | MultiLease => include_str!("../src/recipe/lease.rs"),
     };
     let begun = source.split_once("\nenum State {\n").expect("a machine has an enum State").1;
@@ -181,9 +182,10 @@ fn every_recipe_keeps_its_promises() {
 
 /// What bugs lead to, as violations tell it.
 const TWO_HOLD: &[&str] =
-    &["was granted what", "came before", "hold at a time", "made lease", "has two leases"];
+    &["was granted what", "came before", "hold at a time", "made lease", "has two leases", "two own"];
 const GRANT_IS_GONE: &[&str] = &["by token"];
 const UNFOUNDED: &[&str] = &["counts on Obtained"];
+const ILL_DIVIDED: &[&str] = &["members own"];
 const LEFT_BEHIND: &[&str] = &["in the end", "is left", "is still there"];
 const STUCK: &[&str] = &["hang", "waited in vain"];
 const MISREAD: &[&str] = &["without member", "was gone before", "finds it open"];
@@ -338,6 +340,27 @@ fn bugs_of_the_lease_of_several_slots_are_found() {
     let of_slots: &[(Bug, &[&[&str]])] =
         &[(Bug::SlotForgotten, &[TWO_HOLD]), (Bug::ContendersOverlooked, &[TWO_HOLD])];
     finds(MultiLease, &[OF_THE_LEASE, of_slots].concat());
+}
+
+#[test]
+fn bugs_of_the_partitioner_are_found() {
+    let bugs: &[(Bug, &[&[&str]])] = &[
+        (Bug::HolderOverlooked, &[TWO_HOLD, STUCK, ILL_DIVIDED]),
+        (Bug::WrapIgnored, &[TWO_HOLD, STUCK, ILL_DIVIDED]),
+        (Bug::NoDeadline, &[TWO_HOLD, GRANT_IS_GONE, STUCK]),
+        (Bug::LossIgnored, &[TWO_HOLD, STUCK]),
+        (Bug::NeverEphemeral, &[STUCK, LEFT_BEHIND, TWO_HOLD, ILL_DIVIDED]),
+        (Bug::CreationAssumed, &[STUCK, GRANT_IS_GONE, TWO_HOLD, ILL_DIVIDED]),
+        (Bug::DeletionAssumed, &[STUCK, LEFT_BEHIND, ILL_DIVIDED]),
+        (Bug::NodeForgotten, &[STUCK, LEFT_BEHIND, ILL_DIVIDED]),
+        (Bug::BlindRetry, &[STUCK, LEFT_BEHIND, ILL_DIVIDED]),
+        (Bug::BlindWatch, &[STUCK, ILL_DIVIDED]),
+        (Bug::DeafWatch, &[STUCK, ILL_DIVIDED]),
+        (Bug::NoSync, &[STUCK, LEFT_BEHIND, ILL_DIVIDED]),
+        (Bug::PartyUnwatched, &[STUCK, ILL_DIVIDED]),
+        (Bug::PlanUnwatched, &[STUCK, ILL_DIVIDED]),
+    ];
+    finds(Partitioner, bugs);
 }
 
 #[test]

@@ -12,6 +12,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::client::{Client, end, within};
 use crate::error::{Error, ErrorKind};
 use crate::recipe::names::{check_path, sequence};
+pub use crate::recipe::partitioner::PartitionState;
+use crate::recipe::partitioner::Portion;
 use crate::session::{Session, State};
 use work::Work;
 
@@ -94,31 +96,22 @@ impl fmt::Debug for PartitionerOptions {
     }
 }
 
-/// How far a member of a partitioner is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PartitionState {
-    /// The party is settling, or the items are being taken.
-    Allocating,
-    /// The share is ours.
-    Acquired,
-    /// The party has changed: stop the work on the items, then call
-    /// [`release_set`](Partitioner::release_set). Until then they are ours still.
-    Release,
-    /// Over, for good: nothing is ours.
-    Failure,
-}
-
 /// What the task tells.
 #[derive(Clone, Debug)]
 struct Shown {
-    state: PartitionState,
+    portion: Portion,
     /// Grows with every change.
     number: u64,
-    /// What is ours, with fencing tokens.
-    items: Arc<BTreeMap<String, i64>>,
     error: Option<(ErrorKind, String)>,
     session: Option<Arc<Session>>,
     joined: bool,
+}
+
+impl Shown {
+    /// Whether the task has ended.
+    fn has_failed(&self) -> bool {
+        self.portion.state(false) == PartitionState::Failure
+    }
 }
 
 enum Command {
@@ -134,7 +127,6 @@ pub struct Partitioner {
     client: Client,
     path: String,
     identifier: String,
-    is_automatic: bool,
     commands: mpsc::UnboundedSender<Command>,
     shown: watch::Receiver<Shown>,
 }
@@ -149,29 +141,26 @@ impl Partitioner {
         let identifier = options.identifier.clone().unwrap_or_else(|| client.identifier().to_owned());
         check(path, &identifier, &items)?;
         let first = Shown {
-            state: PartitionState::Allocating,
+            portion: Portion::new(options.is_automatic()),
             number: 0,
-            items: Arc::default(),
             error: None,
             session: None,
             joined: false,
         };
         let (teller, mut shown) = watch::channel(first);
         let (commands, heard) = mpsc::unbounded_channel();
-        let is_automatic = options.is_automatic();
         let work =
             Work::new(client.clone(), path.to_owned(), identifier.clone(), items, options, teller, heard);
         let partitioner = Self {
             client: client.clone(),
             path: path.to_owned(),
             identifier,
-            is_automatic,
             commands,
             shown: shown.clone(),
         };
         client.shared.runtime.spawn(work.run());
         // Dropped here, the handle finishes it.
-        let first = shown.wait_for(|shown| shown.joined || shown.state == PartitionState::Failure).await;
+        let first = shown.wait_for(|shown| shown.joined || shown.has_failed()).await;
         if let Ok(first) = first
             && let Some((kind, message)) = &first.error
         {
@@ -196,11 +185,7 @@ impl Partitioner {
     }
 
     fn state_of(&self, shown: &Shown) -> PartitionState {
-        match (self.is_lost(shown), self.is_automatic) {
-            (false, _) => shown.state,
-            (true, true) if shown.state != PartitionState::Failure => PartitionState::Allocating,
-            (true, _) => PartitionState::Failure,
-        }
+        shown.portion.state(self.is_lost(shown))
     }
 
     fn is_lost(&self, shown: &Shown) -> bool {
@@ -212,12 +197,7 @@ impl Partitioner {
     /// allocated, unless the member re-partitions by itself: then what stays ours all the while.
     pub fn items(&self) -> Arc<BTreeMap<String, i64>> {
         let shown = self.shown.borrow();
-        let works = match self.state_of(&shown) {
-            PartitionState::Acquired | PartitionState::Release => true,
-            PartitionState::Allocating => self.is_automatic,
-            PartitionState::Failure => false,
-        };
-        if works && !self.is_lost(&shown) { Arc::clone(&shown.items) } else { Arc::default() }
+        shown.portion.owned(self.is_lost(&shown))
     }
 
     /// Why it failed; none after [`finish`](Self::finish).
@@ -226,7 +206,7 @@ impl Partitioner {
         if let Some((kind, message)) = &shown.error {
             return Some(Error::new(*kind, message.clone()));
         }
-        (self.state_of(&shown) == PartitionState::Failure && shown.state != PartitionState::Failure)
+        (self.state_of(&shown) == PartitionState::Failure && !shown.has_failed())
             .then(|| lost(&self.path, shown.session.as_deref()))
     }
 
@@ -257,7 +237,7 @@ impl Partitioner {
         let mut shown = self.shown.clone();
         self.client.shared.runtime.spawn(async move {
             while shown.changed().await.is_ok() {
-                let is_over = shown.borrow_and_update().state == PartitionState::Failure;
+                let is_over = shown.borrow_and_update().has_failed();
                 let call = Arc::clone(&call);
                 let _ = tokio::task::spawn_blocking(move || call()).await;
                 if is_over {
@@ -306,7 +286,7 @@ impl Partitioner {
     pub async fn finish(&self) {
         if self.client.is_ours() && self.commands.send(Command::Finish).is_ok() {
             let mut shown = self.shown.clone();
-            let _ = shown.wait_for(|shown| shown.state == PartitionState::Failure).await;
+            let _ = shown.wait_for(Shown::has_failed).await;
         }
     }
 }

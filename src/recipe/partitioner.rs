@@ -24,19 +24,22 @@
 //! To take a share: one, whatever its size, if the items are free or held by members that have
 //! given them up: the locks' machines are many, and what they submit goes out together.
 
+mod agreeing;
 mod batch;
+mod joining;
+mod leaving;
 mod members;
+mod portion;
 mod share;
 
 use std::collections::BTreeSet;
 
-use crate::recipe::names::name;
-use crate::recipe::party::{self, Kind, Membership};
+use crate::recipe::party::{Kind, Membership};
 use crate::recipe::watched::Watched;
-use crate::recipe::{Answer, Change, Event, Fired, Machine, Mode, Refusal, Reply, Request, Step, unexpected};
+use crate::recipe::{Change, Event, Fired, Machine, Refusal, Request, Step};
 use batch::Batch;
-use members::{Member, mark, members};
-use share::Plan;
+use members::{Member, mark};
+pub use portion::{PartitionState, Portion};
 pub use share::dealt;
 
 /// How an operation of a partitioner ends.
@@ -77,7 +80,7 @@ enum State {
     /// Reading what the members have agreed on.
     Reading,
     /// Writing it.
-    Writing(Plan),
+    Writing,
     /// The locks' machines are at work.
     Taking,
     /// The same, to give all of them back.
@@ -104,6 +107,9 @@ pub struct Partitioner {
     previous: Option<String>,
     members: Vec<Member>,
     party_watched: Watched,
+    /// Who follows a plan hears of it when there is another: it was made for a party of which we may not know.
+    plan_watched: Watched,
+    follows_plan: bool,
     changed: bool,
     items: Vec<String>,
     batch: Batch,
@@ -130,6 +136,8 @@ impl Partitioner {
             previous,
             members: Vec::new(),
             party_watched: Watched::default(),
+            plan_watched: Watched::default(),
+            follows_plan: false,
             changed: false,
             items: Vec::new(),
             there: BTreeSet::new(),
@@ -143,6 +151,7 @@ impl Partitioner {
     /// identifier; ends with [`Report::Gathered`].
     pub fn gather(&mut self, unique: String) -> Step<Report> {
         self.ending = None;
+        self.follows_plan = false;
         self.next_unique = mark(unique);
         if self.is_member { self.list() } else { self.look() }
     }
@@ -151,6 +160,7 @@ impl Partitioner {
     /// ends with [`Report::Agreed`] or [`Report::Changed`].
     pub fn agree(&mut self, items: Vec<String>) -> Step<Report> {
         self.ending = None;
+        self.follows_plan = false;
         self.items = items;
         self.read_plan()
     }
@@ -219,212 +229,6 @@ impl Partitioner {
         Request::Sync { path: self.path.clone() }
     }
 
-    // Joining.
-
-    fn look(&mut self) -> Step<Report> {
-        self.unique.clone_from(&self.next_unique);
-        self.state = State::Looking;
-        Step::Fly(vec![self.sync(), Request::List { path: self.party(), watch: false }])
-    }
-
-    fn looked(&mut self, replies: Vec<Reply>) -> Step<Report> {
-        if replies.contains(&Err(Refusal::ConnectionLost)) {
-            return self.look();
-        }
-        let children = match replies.into_iter().nth(1) {
-            Some(Ok(Answer::Children(children))) => children,
-            Some(Err(Refusal::NoNode)) => Vec::new(),
-            Some(Err(refusal)) => return self.finish(Report::Failed(refusal)),
-            other => return self.finish(Report::Failed(unexpected(other.as_ref()))),
-        };
-        let twin = self.twins(&members(children)).next();
-        match twin {
-            Some(twin) => self.ask(twin),
-            None => self.join(),
-        }
-    }
-
-    /// The nodes of others that have our identifier.
-    fn twins<'a>(&'a self, members: &'a [Member]) -> impl Iterator<Item = String> + 'a {
-        let ours = [Some(self.unique.as_str()), self.previous.as_deref()];
-        let twins = members.iter().filter(move |member| {
-            member.identifier == self.identifier
-                && !ours.contains(&member.name.split_once('-').map(|(unique, _)| unique))
-        });
-        twins.map(|twin| format!("{}/{}", self.party(), twin.name))
-    }
-
-    fn ask(&mut self, twin: String) -> Step<Report> {
-        self.state = State::Asking(twin.clone());
-        Step::Fly(vec![Request::Get { path: twin, watch: true }])
-    }
-
-    fn asked(&mut self, twin: String, reply: Option<Reply>) -> Step<Report> {
-        match reply {
-            Some(Ok(Answer::Data { stat, .. })) if stat.owner != self.session && stat.owner != 0 => {
-                self.state = State::Awaiting(twin);
-                Step::Wait
-            }
-            Some(Ok(_)) => {
-                let conflict = self.conflict(&twin);
-                self.finish(conflict)
-            }
-            Some(Err(Refusal::NoNode | Refusal::ConnectionLost)) => self.look(),
-            Some(Err(refusal)) => self.finish(Report::Failed(refusal)),
-            None => self.finish(Report::Failed(unexpected(None))),
-        }
-    }
-
-    fn conflict(&self, twin: &str) -> Report {
-        let (path, identifier) = (&self.path, &self.identifier);
-        Report::Conflict(format!(
-            "partitioner {path}: another member has the identifier {identifier:?} ({twin}): give each its own"
-        ))
-    }
-
-    fn join(&mut self) -> Step<Report> {
-        let (unique, previous) = (self.unique.clone(), self.previous.clone());
-        self.membership =
-            Membership::new(self.party(), Kind::Shallow, &unique, previous.as_deref(), &self.identifier);
-        let step = self.membership.join();
-        self.joining(step)
-    }
-
-    fn joining(&mut self, step: Step<party::Report>) -> Step<Report> {
-        self.state = State::Joining;
-        match step {
-            Step::Wait => Step::Wait,
-            Step::Fly(flight) => Step::Fly(flight),
-            Step::Report(party::Report::Joined) => {
-                self.is_member = true;
-                if self.ending.is_some() { self.depart() } else { self.list() }
-            }
-            Step::Report(party::Report::Failed(refusal)) => self.finish(Report::Failed(refusal)),
-            Step::Report(_) => self.depart(),
-        }
-    }
-
-    // Who is there.
-
-    fn list(&mut self) -> Step<Report> {
-        self.state = State::Listing;
-        self.changed = false;
-        let watch = self.party_watched.is_wanted();
-        Step::Fly(vec![
-            self.sync(),
-            Request::List { path: self.party(), watch },
-            Request::List { path: format!("{}/locks", self.path), watch: false },
-        ])
-    }
-
-    fn listed(&mut self, mut replies: Vec<Reply>) -> Step<Report> {
-        let (locks, party) = (replies.pop(), replies.pop());
-        self.party_watched.landed(matches!(party, Some(Ok(_))));
-        if replies.contains(&Err(Refusal::ConnectionLost)) {
-            return self.list();
-        }
-        let children = match party {
-            Some(Ok(Answer::Children(children))) => children,
-            Some(Err(Refusal::NoNode)) => Vec::new(),
-            Some(Err(Refusal::ConnectionLost)) => return self.list(),
-            Some(Err(refusal)) => return self.finish(Report::Failed(refusal)),
-            other => return self.finish(Report::Failed(unexpected(other.as_ref()))),
-        };
-        self.there = match locks {
-            Some(Ok(Answer::Children(children))) => children.into_iter().collect(),
-            _ => BTreeSet::new(),
-        };
-        self.members = members(children);
-        let own = name(self.membership.node());
-        if !self.members.iter().any(|member| member.name == own) {
-            // An operator removed our node.
-            self.is_member = false;
-            return self.look();
-        }
-        let twins: Vec<String> = self.twins(&self.members).collect();
-        if twins.is_empty() {
-            return self.finish(Report::Gathered);
-        }
-        self.state = State::Comparing;
-        let paths = [self.membership.node().to_owned()].into_iter().chain(twins);
-        Step::Fly(paths.map(|path| Request::Stat { path, watch: false }).collect())
-    }
-
-    /// The later of two that joined with the same identifier leaves again.
-    fn compared(&mut self, replies: &[Reply]) -> Step<Report> {
-        if replies.contains(&Err(Refusal::ConnectionLost)) {
-            return self.list();
-        }
-        let made: Vec<Option<i64>> = replies
-            .iter()
-            .map(|reply| match reply {
-                Ok(Answer::Stat(Some(stat))) => Some(stat.created),
-                _ => None,
-            })
-            .collect();
-        let Some(Some(own)) = made.first() else { return self.list() };
-        if made.iter().flatten().any(|other| other < own) {
-            let twin = self.twins(&self.members).next().unwrap_or_default();
-            self.ending = Some(self.conflict(&twin));
-            return self.depart();
-        }
-        self.finish(Report::Gathered)
-    }
-
-    // What the members agree on.
-
-    fn plan_path(&self) -> String {
-        format!("{}/plan", self.path)
-    }
-
-    fn read_plan(&mut self) -> Step<Report> {
-        self.state = State::Reading;
-        Step::Fly(vec![self.sync(), Request::Get { path: self.plan_path(), watch: false }])
-    }
-
-    fn plan_read(&mut self, replies: Vec<Reply>) -> Step<Report> {
-        if replies.contains(&Err(Refusal::ConnectionLost)) {
-            return self.read_plan();
-        }
-        // Whoever saw less of the party than those who wrote the plan must not write another: the
-        // watch that tells of it came before this answer.
-        if self.changed {
-            return self.finish(Report::Changed);
-        }
-        let (plan, version) = match replies.into_iter().nth(1) {
-            Some(Ok(Answer::Data { data, stat })) => (Plan::read(&data), Some(stat.version)),
-            Some(Err(Refusal::NoNode)) => (Plan::default(), None),
-            Some(Err(refusal)) => return self.finish(Report::Failed(refusal)),
-            other => return self.finish(Report::Failed(unexpected(other.as_ref()))),
-        };
-        let members = self.members();
-        if plan.is_for(&members, &self.items) {
-            return self.finish(Report::Agreed(plan.share(&self.identifier)));
-        }
-        let plan = plan.next(&members, &self.items);
-        let (path, data) = (self.plan_path(), plan.write());
-        self.state = State::Writing(plan);
-        Step::Fly(vec![match version {
-            Some(version) => Request::Set { path, data, version: Some(version) },
-            None => Request::Create { path, data, mode: Mode::Persistent },
-        }])
-    }
-
-    fn plan_written(&mut self, plan: &Plan, reply: Option<Reply>) -> Step<Report> {
-        match reply {
-            Some(Ok(_)) if self.changed => self.finish(Report::Changed),
-            Some(Ok(_)) => self.finish(Report::Agreed(plan.share(&self.identifier))),
-            // Somebody was faster, or we were, and did not hear of it.
-            Some(Err(
-                Refusal::BadVersion | Refusal::NodeExists | Refusal::NoNode | Refusal::ConnectionLost,
-            )) => self.read_plan(),
-            Some(Err(refusal)) => self.finish(Report::Failed(refusal)),
-            None => self.finish(Report::Failed(unexpected(None))),
-        }
-    }
-
-    // Taking, and giving up.
-
     /// Lets the locks' machines go on.
     fn advance(&mut self) -> Step<Report> {
         let gives_up = self.changed || self.ending.is_some() || self.batch.failure().is_some();
@@ -449,75 +253,6 @@ impl Partitioner {
             Some(refusal) => self.finish(Report::Failed(refusal)),
             None if self.changed => self.finish(Report::Changed),
             None => self.finish(Report::Taken),
-        }
-    }
-
-    /// Gives up everything, leaves the party, and ends as was decided.
-    fn depart(&mut self) -> Step<Report> {
-        self.batch.begin(&BTreeSet::new(), "", &self.there);
-        self.state = State::Releasing;
-        self.advance()
-    }
-
-    /// Looks who is left to need the directories of locks.
-    fn survey(&mut self) -> Step<Report> {
-        if !self.is_member {
-            return self.go();
-        }
-        self.state = State::Surveying;
-        Step::Fly(vec![
-            self.sync(),
-            Request::List { path: self.party(), watch: false },
-            Request::List { path: format!("{}/locks", self.path), watch: false },
-        ])
-    }
-
-    /// Removes the directories of locks that are empty: ours, and if nobody else is there all.
-    /// Members of kazoo's fail if one goes that they are about to queue in: where there are any,
-    /// all stay.
-    fn sweep(&mut self, mut replies: Vec<Reply>) -> Step<Report> {
-        let (Some(Ok(Answer::Children(there))), Some(Ok(Answer::Children(party)))) =
-            (replies.pop(), replies.pop())
-        else {
-            return self.go();
-        };
-        let party = members(party);
-        let mut empty = self.batch.known();
-        if party.len() <= 1 {
-            empty.extend(there);
-        }
-        if empty.is_empty() || !party.iter().all(Member::is_ours) {
-            return self.go();
-        }
-        self.state = State::Sweeping;
-        // Children before their parents.
-        let delete = |item: &String| Request::Delete { path: self.batch.path(item), version: None };
-        Step::Fly(empty.iter().rev().map(delete).collect())
-    }
-
-    fn go(&mut self) -> Step<Report> {
-        if !self.is_member {
-            let ending = self.ending.take().unwrap_or(Report::Withdrawn);
-            let failure = self.batch.failure().cloned();
-            return self.finish(failure.map_or(ending, Report::Failed));
-        }
-        let step = self.membership.leave();
-        self.leaving(step)
-    }
-
-    fn leaving(&mut self, step: Step<party::Report>) -> Step<Report> {
-        self.state = State::Leaving;
-        match step {
-            Step::Wait => Step::Wait,
-            Step::Fly(flight) => Step::Fly(flight),
-            Step::Report(party::Report::Failed(refusal)) => self.finish(Report::Failed(refusal)),
-            Step::Report(_) => {
-                self.is_member = false;
-                let ending = self.ending.take().unwrap_or(Report::Withdrawn);
-                // A lock that could not be given back is the worse news.
-                let failure = self.batch.failure().cloned();
-                self.finish(failure.map_or(ending, Report::Failed))
-            }
         }
     }
 
@@ -556,6 +291,11 @@ impl Partitioner {
         if fired.path == self.party() {
             self.party_watched.fired();
             self.changed = true;
+        }
+        if fired.path == self.plan_path() {
+            self.plan_watched.fired();
+            // Who follows none yet will read it.
+            self.changed |= self.follows_plan;
         }
         self.changed |= self.batch.fired(fired);
         match &self.state {
@@ -603,7 +343,7 @@ impl Machine for Partitioner {
             State::Listing => self.listed(replies),
             State::Comparing => self.compared(&replies),
             State::Reading => self.plan_read(replies),
-            State::Writing(plan) => self.plan_written(&plan, replies.into_iter().next()),
+            State::Writing => self.plan_written(replies.into_iter().next()),
             State::Taking | State::Releasing => {
                 self.batch.landed(replies);
                 self.advance()

@@ -78,6 +78,10 @@ pub enum Bug {
     SlotForgotten,
     /// Other processes of the same holder are not seen in the queues of other slots.
     ContendersOverlooked,
+    /// Who is in the party is read, and not watched.
+    PartyUnwatched,
+    /// What the members have agreed on is read, and not watched.
+    PlanUnwatched,
 }
 
 /// What a machine is told.
@@ -170,6 +174,8 @@ impl Planted {
                 Request::Get { path, watch } | Request::Stat { path, watch } | Request::List { path, watch },
             ) => *watch = *watch && self.members[member].watched.insert(path.clone()),
             (Bug::PathUnwatched, Request::Get { path, watch }) => *watch &= path != "/fleet/gate",
+            (Bug::PartyUnwatched, Request::List { path, watch }) => *watch &= !path.ends_with("/party"),
+            (Bug::PlanUnwatched, Request::Get { path, watch }) => *watch &= !path.ends_with("/plan"),
             (Bug::NeverEphemeral, Request::Create { mode, .. }) => *mode = lasting(*mode),
             (_, Request::Multi(parts)) => parts.iter_mut().for_each(|part| self.alter_part(part)),
             _ => {}

@@ -3,6 +3,7 @@
 mod barrier;
 mod fence;
 mod leases;
+mod partitions;
 mod party;
 mod rendezvous;
 mod turns;
@@ -43,6 +44,8 @@ pub enum Recipe {
     Lease,
     /// The lease on one of several slots.
     MultiLease,
+    /// The partitioner.
+    Partitioner,
 }
 
 impl Recipe {
@@ -58,6 +61,7 @@ impl Recipe {
         Self::DoubleBarrier,
         Self::Lease,
         Self::MultiLease,
+        Self::Partitioner,
     ];
 
     pub(super) fn scene(self, plan: &Plan, random: &mut Random) -> Box<dyn Scene> {
@@ -68,6 +72,7 @@ impl Recipe {
             Self::Party | Self::ShallowParty => Box::new(party::Parties::new(self, plan, random)),
             Self::Barrier => Box::new(barrier::Barriers::new(plan, random)),
             Self::DoubleBarrier => Box::new(rendezvous::Rendezvous::new(plan, random)),
+            Self::Partitioner => Box::new(partitions::Partitions::new(plan, random)),
             Self::Lease | Self::MultiLease => Box::new(leases::Leases::new(self, plan, random)),
         }
     }
@@ -91,6 +96,10 @@ pub(super) enum Ended {
     Obtained(Obtained),
     Denied,
     Corrupt,
+    Gathered,
+    Agreed(Vec<String>),
+    Taken,
+    Changed,
 }
 
 /// What a member does next.
@@ -220,6 +229,11 @@ pub(super) trait Scene {
     /// How long operations may last when nobody cancels them for other reasons.
     fn patience(&self) -> Option<Time> {
         None
+    }
+
+    /// Whether that also holds for those that may be cancelled for other reasons.
+    fn is_always_impatient(&self) -> bool {
+        false
     }
 
     /// Whether somebody may remove this node.

@@ -1,6 +1,6 @@
 //! What the task of a partitioner does: waits where the recipe has to wait, and asks who decides.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::{Command, ItemsCallback, Partition, PartitionState, PartitionerOptions, Shown, lost};
+use super::{Command, ItemsCallback, Partition, PartitionerOptions, Shown, lost};
 use crate::client::Client;
 use crate::driver::{Driver, Ended};
 use crate::error::{Error, ErrorKind};
 use crate::recipe::Step;
-use crate::recipe::partitioner::{Partitioner, Report, dealt};
+use crate::recipe::partitioner::{Partitioner, Portion, Report, dealt};
 
 /// How long a member that lost its session waits before it tries to join again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -74,7 +74,7 @@ impl Work {
             self.shows.send_modify(|shown| {
                 shown.error = error.as_ref().map(|error| (error.kind(), error.to_string()));
             });
-            self.show(PartitionState::Failure, Some(BTreeMap::new()));
+            self.show(Portion::has_failed);
             return;
         }
     }
@@ -112,6 +112,9 @@ impl Work {
     async fn allocate(&mut self, driver: &mut PartitionerDriver) -> Result<(), End> {
         loop {
             self.operate(driver, |machine| machine.gather(unique())).await?;
+            // What somebody else removed meanwhile is not ours any more.
+            let lost = self.show(|portion| portion.retain_held(driver.machine().held()));
+            self.tell(self.options.on_lost.clone(), lost).await.map_err(End::Failed)?;
             if !self.shows.borrow().joined {
                 self.shows.send_modify(|shown| shown.joined = true);
             }
@@ -119,24 +122,15 @@ impl Work {
                 continue;
             }
             let Some(share) = self.share(driver).await? else { continue };
-            let moving: BTreeSet<String> =
-                self.owned().into_iter().filter(|item| !share.contains(item)).collect();
+            let moving = self.shows.borrow().portion.moving(&share);
             if self.options.is_automatic() && !moving.is_empty() {
-                let moving: Vec<String> = moving.into_iter().collect();
-                self.tell(self.options.on_lost.clone(), moving.clone()).await.map_err(End::Failed)?;
-                let mut kept = (*self.shows.borrow().items).clone();
-                kept.retain(|item, _| !moving.contains(item));
-                self.show(PartitionState::Allocating, Some(kept));
+                self.tell(self.options.on_lost.clone(), moving).await.map_err(End::Failed)?;
+                self.show(|portion| portion.keep(&share));
             }
             let unique = unique();
             let taken = self.operate(driver, |machine| machine.take(&share, &unique)).await?;
             if taken == Report::Taken {
-                let before = self.owned();
-                let held: BTreeMap<String, i64> =
-                    driver.machine().held().map(|(item, token)| (item.to_owned(), token)).collect();
-                let gained: Vec<String> =
-                    held.keys().filter(|item| !before.contains(item)).cloned().collect();
-                self.show(PartitionState::Acquired, Some(held));
+                let gained = self.show(|portion| portion.was_taken(driver.machine().held()));
                 if !gained.is_empty() {
                     self.tell(self.options.on_gained.clone(), gained).await.map_err(End::Failed)?;
                 }
@@ -151,11 +145,11 @@ impl Work {
             command = self.commands.recv() => command,
             end = changed(driver) => {
                 end?;
+                let lost = self.show(|portion| portion.was_changed(driver.machine().held()));
                 if self.options.is_automatic() {
-                    self.show(PartitionState::Allocating, None);
+                    self.tell(self.options.on_lost.clone(), lost).await.map_err(End::Failed)?;
                     return Ok(());
                 }
-                self.show(PartitionState::Release, None);
                 // From here on only commands matter, and the session.
                 let session = Arc::clone(driver.store().session());
                 tokio::select! {
@@ -167,7 +161,7 @@ impl Work {
         match command {
             Some(Command::ReleaseSet(done)) => {
                 // What stays ours is kept, but nothing to work on: whoever asks is told so.
-                self.show(PartitionState::Allocating, None);
+                self.show(Portion::was_released);
                 let _ = done.send(());
                 Ok(())
             }
@@ -229,14 +223,16 @@ impl Work {
         let taken = driver.store().session().timeout().unwrap_or(TAKEN) + TAKEN;
         let patience = tokio::time::sleep(taken);
         tokio::pin!(patience);
-        let mut is_patient = true;
         loop {
             let command = tokio::select! {
                 ended = driver.run() => return self.judge(ended),
                 command = self.commands.recv() => command,
-                () = &mut patience, if is_patient => {
-                    is_patient = false;
-                    let Some(twin) = driver.machine().twin() else { continue };
+                () = &mut patience => {
+                    // It may be asking again at this moment.
+                    let Some(twin) = driver.machine().twin() else {
+                        patience.as_mut().reset(tokio::time::Instant::now() + TAKEN);
+                        continue;
+                    };
                     let (path, identifier) = (&self.path, &self.identifier);
                     let error = Error::new(ErrorKind::Conflict, format!(
                         "partitioner {path}: another member has the identifier {identifier:?} ({twin}): \
@@ -289,17 +285,17 @@ impl Work {
         }
     }
 
-    /// Has the work on all items stopped, where a callback does that.
+    /// Has the work on all items stopped, where a callback does that; from here on nothing is ours.
     async fn stop_work(&mut self) {
-        let all = self.owned();
-        if !self.options.is_automatic() || all.is_empty() {
-            return;
-        }
-        if let Err(error) = self.tell(self.options.on_lost.clone(), all).await {
+        let all = self.shows.borrow().portion.all();
+        if self.options.is_automatic()
+            && !all.is_empty()
+            && let Err(error) = self.tell(self.options.on_lost.clone(), all).await
+        {
             // They go all the same.
             tracing::error!(partitioner = self.path, %error, "on_lost failed");
         }
-        self.show(PartitionState::Allocating, Some(BTreeMap::new()));
+        self.show(Portion::was_lost);
     }
 
     /// Calls back, on a thread that may block.
@@ -310,18 +306,17 @@ impl Work {
         }
     }
 
-    fn owned(&self) -> Vec<String> {
-        self.shows.borrow().items.keys().cloned().collect()
-    }
-
-    fn show(&self, state: PartitionState, items: Option<BTreeMap<String, i64>>) {
-        self.shows.send_modify(|shown| {
-            shown.state = state;
-            shown.number += 1;
-            if let Some(items) = items {
-                shown.items = Arc::new(items);
-            }
+    /// Changes what is shown, and tells of it where there is something to tell.
+    fn show<R>(&self, change: impl FnOnce(&mut Portion) -> R) -> R {
+        let mut result = None;
+        self.shows.send_if_modified(|shown| {
+            let before = shown.portion.clone();
+            result = Some(change(&mut shown.portion));
+            let changes = shown.portion != before;
+            shown.number += u64::from(changes);
+            changes
         });
+        result.expect("it was called")
     }
 }
 

@@ -260,6 +260,10 @@ impl World {
         if rate > 0 && !self.is_calm() && self.random.below(10_000) < rate {
             if self.random.percent(60) {
                 self.runners[member].cancel_after = Some(self.random.between(1, 8));
+                // So many events may never come.
+                if let Some(patience) = self.scene.patience().filter(|_| self.scene.is_always_impatient()) {
+                    self.schedule(patience, Occurrence::Cancel { member, operation });
+                }
             } else {
                 let wait = self.random.duration(MILLISECOND, 2 * SECOND);
                 self.schedule(wait, Occurrence::Cancel { member, operation });

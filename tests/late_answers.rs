@@ -1,5 +1,4 @@
-//! Operations of one lease whose answers come late, or not at all: what is counted on meanwhile, and which
-//! comes first.
+//! Answers that come late, or not at all: what members count on meanwhile, and which operation comes first.
 #![cfg(feature = "store")]
 
 use std::pin::pin;
@@ -8,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
 
-use coordinator::client::{Client, Lease, LeaseOptions};
+use coordinator::client::{Client, Lease, LeaseOptions, PartitionState, PartitionerOptions};
 use coordinator::recipe::{Answer, Refusal, Request};
 use coordinator::session::Session;
 use coordinator::store::memory::Memory;
@@ -24,7 +23,7 @@ fn at(seconds: u64) -> SystemTime {
 #[derive(Clone)]
 struct Network {
     memory: Memory,
-    /// Answers to transactions are kept back.
+    /// Answers to transactions and deletions are kept back.
     holds: Arc<AtomicBool>,
     /// The next flight does not arrive.
     loses: Arc<AtomicBool>,
@@ -70,7 +69,8 @@ impl Store for Connection {
                 self.network.uniques.lock().unwrap().push(start.rsplit('/').next().unwrap().to_owned());
             }
         }
-        let writes = flight.iter().any(|request| matches!(request, Request::Multi(_)));
+        let writes =
+            flight.iter().any(|request| matches!(request, Request::Multi(_) | Request::Delete { .. }));
         let mut passes = self.network.passes.subscribe();
         if self.network.loses.swap(false, Ordering::Relaxed) {
             let replies = flight.iter().map(|_| Err(Refusal::ConnectionLost)).collect();
@@ -190,4 +190,29 @@ async fn an_operation_that_goes_on_in_a_new_session_takes_a_new_name() {
     assert!(obtaining.await.unwrap().unwrap());
     let uniques = network.uniques.lock().unwrap().clone();
     assert!(uniques.len() == 2 && uniques[0] != uniques[1], "{uniques:?}");
+}
+
+/// The lock goes before the answer comes, and another may own the item by then.
+#[tokio::test]
+async fn an_item_that_is_being_given_up_at_the_end_is_not_owned() {
+    let memory = Memory::new();
+    let network = Network::over(&memory);
+    let options = || PartitionerOptions { time_boundary: Duration::from_millis(1), ..Default::default() };
+    let items = || vec!["item".to_owned()];
+    let last = Client::over(Arc::new(network.clone()), "z").await.unwrap();
+    let last = Arc::new(last.partitioner("/queues", items(), options()).await.unwrap());
+    assert!(last.wait_for_acquire(None).await && last.items().len() == 1);
+    network.holds.store(true, Ordering::Relaxed);
+    let finishing = tokio::spawn({
+        let last = Arc::clone(&last);
+        async move { last.finish().await }
+    });
+    // The first in the order of names gets the item.
+    let first = Client::over(Arc::new(memory.clone()), "a").await.unwrap();
+    let first = first.partitioner("/queues", items(), options()).await.unwrap();
+    assert!(first.wait_for_acquire(None).await && first.items().len() == 1);
+    assert!(last.items().is_empty(), "two own it");
+    network.passes.send_replace(true);
+    finishing.await.unwrap();
+    assert_eq!(last.state(), PartitionState::Failure);
 }
