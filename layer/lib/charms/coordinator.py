@@ -115,8 +115,11 @@ def show_trouble() -> None:
 
 def ask_related() -> None:
     """As leader, ask a ZooKeeper charm that is related for a place in its tree."""
-    endpoint = coordinator.backend and settings.chosen(options, hookenv.config())["relation"]
-    about = (f"{endpoint}-", "leader-elected", "config-changed")
+    backend = coordinator.backend
+    endpoint = backend and settings.chosen(options, hookenv.config())["relation"]
+    about: tuple[str, ...] = (f"{endpoint}-",)
+    if backend and backend.is_wanted:
+        about += ("leader-elected", "config-changed")
     if endpoint and hookenv.hook_name().startswith(about) and hookenv.is_leader():
         settings.ask_related(endpoint, "/coordinator")
 

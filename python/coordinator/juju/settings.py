@@ -116,7 +116,9 @@ def _embedded(options: Mapping[str, Any], scope: str) -> Backend:
 
 def _zookeeper(options: Mapping[str, Any], directory: Path, scope: str) -> Backend:
     endpoint = str(options["relation"])
-    related = _known(endpoint, directory / "related.json") if endpoint else Related()
+    is_wanted = options["backend"] != "peer"
+    path = directory / "related.json"
+    related = _known(endpoint, path, is_wanted=is_wanted) if endpoint else Related()
     hosts = "".join(str(options["hosts"]).split()) or related.hosts
     if not hosts:
         if endpoint:
@@ -214,10 +216,18 @@ class Related:
     ca: str = ""
 
 
-def _known(endpoint: str, path: Path) -> Related:
-    """Return what was read last, unless this hook may be about something newer."""
+def _known(endpoint: str, path: Path, *, is_wanted: bool) -> Related:
+    """Return what was read last, unless this hook may be about something newer.
+
+    Where the peer relation is wanted, only a way back from the store is of use: that is looked for
+    in hooks about the relation alone, and costs the others no hook tool.
+    """
     hook = framework.hook_name()
-    about = (f"{endpoint}-", "secret-", "config-changed", "upgrade-charm", "leader-elected")
+    about: tuple[str, ...] = (f"{endpoint}-", "secret-")
+    if is_wanted:
+        about += ("config-changed", "upgrade-charm", "leader-elected")
+    elif not path.exists() and not hook.startswith(about):
+        return Related()
     if path.exists() and not hook.startswith(about):
         kept = json.loads(path.read_text())
         known = {each.name for each in fields(Related)}
