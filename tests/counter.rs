@@ -124,3 +124,16 @@ fn a_parent_that_cannot_be_made_is_the_reason() {
     let replies = vec![denied(), Err(Refusal::NoNode), Err(Refusal::NoNode)];
     assert!(matches!(report(land(&mut counter, replies)), Report::Failed(Refusal::Denied(_))));
 }
+
+/// A caller that gave up was told so while its change was out, and what it asked next could find either.
+#[test]
+fn a_change_that_is_out_is_waited_for_when_its_caller_gives_up() {
+    let mut counter = with_a_change_out();
+    assert!(matches!(counter.step(Event::Cancel), Step::Wait));
+    let done = report(land(&mut counter, vec![Ok(Answer::Set(Stat::default()))]));
+    assert!(matches!(done, Report::Changed { .. }));
+    let mut counter = with_a_change_out();
+    assert!(matches!(counter.step(Event::Cancel), Step::Wait));
+    let lost = report(land(&mut counter, vec![Err(Refusal::ConnectionLost)]));
+    assert!(matches!(lost, Report::Withdrawn));
+}

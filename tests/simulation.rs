@@ -89,12 +89,13 @@ fn explore(recipe: Recipe) -> Counts {
 }
 
 use Recipe::{
-    Barrier, DoubleBarrier, Lease, Lock, MultiLease, Partitioner, Party, PersistentSemaphore, ReadWriteLock,
-    Semaphore, ShallowParty,
+    Barrier, Counter, DoubleBarrier, Lease, Lock, MultiLease, Partitioner, Party, PersistentSemaphore,
+    ReadWriteLock, Semaphore, ShallowParty,
 };
 
 const PARTIES: &[Recipe] = &[Party, ShallowParty];
-const MEETINGS: &[Recipe] = &[Party, ShallowParty, Barrier, DoubleBarrier];
+/// Nobody holds anything in turn.
+const MEETINGS: &[Recipe] = &[Party, ShallowParty, Barrier, DoubleBarrier, Counter];
 
 /// Which faults cannot strike which recipes, and why.
 const NEVER: &[(Fault, &[Recipe], &str)] = &[
@@ -108,6 +109,9 @@ const NEVER: &[(Fault, &[Recipe], &str)] = &[
         "several hold at a time, in no order that a fence could keep",
     ),
     (Fault::Meddled, &[Lock, ReadWriteLock, Party, ShallowParty], "none of its nodes says how it works"),
+    (Fault::Meddled, &[Counter], "what somebody writes to it is what it counts from"),
+    (Fault::MissedWatch, &[Counter], "it leaves no watches"),
+    (Fault::CloseFailed, &[Counter], "its node belongs to no session"),
     (Fault::MissedWatch, PARTIES, "it leaves no watches"),
     (Fault::CloseHolding, &[Barrier], "whoever closed it, it belongs to no session"),
     (Fault::CloseFailed, &[Barrier], "whoever closed it, it belongs to no session"),
@@ -136,6 +140,7 @@ fn states(recipe: Recipe) -> impl Iterator<Item = &'static str> {
         Party | ShallowParty => include_str!("../src/recipe/party.rs"),
         Barrier => include_str!("../src/recipe/barrier.rs"),
         DoubleBarrier => include_str!("../src/recipe/double_barrier.rs"),
+        Counter => include_str!("../src/recipe/counter.rs"),
         Partitioner => include_str!("../src/recipe/partitioner.rs"),
         Lease | MultiLease => include_str!("../src/recipe/lease.rs"),
     };
@@ -185,6 +190,7 @@ const TWO_HOLD: &[&str] =
     &["was granted what", "came before", "hold at a time", "made lease", "has two leases", "two own"];
 const GRANT_IS_GONE: &[&str] = &["by token"];
 const UNFOUNDED: &[&str] = &["counts on Obtained"];
+const MISCOUNTED: &[&str] = &["the counter hold", "the counter held"];
 const ILL_DIVIDED: &[&str] = &["members own"];
 const LEFT_BEHIND: &[&str] = &["in the end", "is left", "is still there"];
 const STUCK: &[&str] = &["hang", "waited in vain"];
@@ -361,6 +367,18 @@ fn bugs_of_the_partitioner_are_found() {
         (Bug::PlanUnwatched, &[STUCK, ILL_DIVIDED]),
     ];
     finds(Partitioner, bugs);
+}
+
+#[test]
+fn bugs_of_the_counter_are_found() {
+    let bugs: &[(Bug, &[&[&str]])] = &[
+        (Bug::WriteAssumed, &[MISCOUNTED]),
+        (Bug::VersionUnchecked, &[MISCOUNTED]),
+        (Bug::ChangeRepeated, &[MISCOUNTED]),
+        (Bug::RefusalIgnored, &[MISCOUNTED]),
+        (Bug::NoSync, &[MISCOUNTED]),
+    ];
+    finds(Counter, bugs);
 }
 
 #[test]

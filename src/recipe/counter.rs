@@ -64,24 +64,28 @@ enum State {
 pub struct Counter {
     path: String,
     change: Option<Change>,
+    /// The caller has given up.
+    cancelled: bool,
     state: State,
 }
 
 impl Counter {
     /// The counter at `path`.
     pub fn new(path: impl Into<String>) -> Self {
-        Self { path: path.into(), change: None, state: State::Idle }
+        Self { path: path.into(), change: None, cancelled: false, state: State::Idle }
     }
 
     /// Reads; ends with [`Report::Value`].
     pub fn read(&mut self) -> Step<Report> {
         self.change = None;
+        self.cancelled = false;
         self.look(true)
     }
 
     /// Changes the value; ends with [`Report::Changed`].
     pub fn change(&mut self, change: Change) -> Step<Report> {
         self.change = Some(change);
+        self.cancelled = false;
         // An old value is found out when it is written back.
         self.look(false)
     }
@@ -129,6 +133,8 @@ impl Counter {
     fn wrote(&mut self, attempt: Attempt, mut replies: Vec<Reply>) -> Step<Report> {
         match replies.pop() {
             Some(Ok(_)) => self.finish(Report::Changed { before: attempt.before, after: attempt.after }),
+            // Nobody asks any more what became of it.
+            _ if self.cancelled => self.finish(Report::Withdrawn),
             Some(Err(Refusal::BadVersion)) => self.look(true),
             Some(Err(Refusal::ConnectionLost)) => self.find(attempt),
             // It was deleted meanwhile, or a parent of it cannot be made.
@@ -175,6 +181,11 @@ impl Machine for Counter {
     fn step(&mut self, event: Event) -> Step<Report> {
         let mut replies = match event {
             Event::Fired(_) => return Step::Wait,
+            // What is asked next comes after what is out, and may count on its end.
+            Event::Cancel if matches!(self.state, State::Writing(_)) => {
+                self.cancelled = true;
+                return Step::Wait;
+            }
             Event::Cancel => return self.finish(Report::Withdrawn),
             Event::Landed(replies) => replies,
         };

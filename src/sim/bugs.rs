@@ -82,6 +82,10 @@ pub enum Bug {
     PartyUnwatched,
     /// What the members have agreed on is read, and not watched.
     PlanUnwatched,
+    /// A change is written whatever was written since it was read.
+    VersionUnchecked,
+    /// A change whose reply was lost is taken for not made, and is made again.
+    ChangeRepeated,
 }
 
 /// What a machine is told.
@@ -174,6 +178,7 @@ impl Planted {
                 Request::Get { path, watch } | Request::Stat { path, watch } | Request::List { path, watch },
             ) => *watch = *watch && self.members[member].watched.insert(path.clone()),
             (Bug::PathUnwatched, Request::Get { path, watch }) => *watch &= path != "/fleet/gate",
+            (Bug::VersionUnchecked, Request::Set { version, .. }) => *version = None,
             (Bug::PartyUnwatched, Request::List { path, watch }) => *watch &= !path.ends_with("/party"),
             (Bug::PlanUnwatched, Request::Get { path, watch }) => *watch &= !path.ends_with("/plan"),
             (Bug::NeverEphemeral, Request::Create { mode, .. }) => *mode = lasting(*mode),
@@ -256,6 +261,12 @@ impl Planted {
                 Request::Create { path, .. },
                 Err(Refusal::Denied(_) | Refusal::Full(_)),
             ) => Some(Ok(Answer::Created { path: path.clone(), stat })),
+            (Bug::ChangeRepeated, Request::Set { .. }, Err(Refusal::ConnectionLost)) => {
+                Some(Err(Refusal::BadVersion))
+            }
+            (Bug::RefusalIgnored, Request::Set { .. }, Err(Refusal::Denied(_) | Refusal::Full(_))) => {
+                Some(Ok(Answer::Set(stat)))
+            }
             (Bug::WriteAssumed, Request::Set { .. } | Request::Multi(_), Err(Refusal::ConnectionLost)) => {
                 Some(Ok(records::as_if_made(request, stat)))
             }

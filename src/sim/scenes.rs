@@ -1,6 +1,7 @@
 //! What members do with a recipe, and what must be true of it whatever happens.
 
 mod barrier;
+mod counter;
 mod fence;
 mod leases;
 mod partitions;
@@ -46,6 +47,8 @@ pub enum Recipe {
     MultiLease,
     /// The partitioner.
     Partitioner,
+    /// The counter.
+    Counter,
 }
 
 impl Recipe {
@@ -62,6 +65,7 @@ impl Recipe {
         Self::Lease,
         Self::MultiLease,
         Self::Partitioner,
+        Self::Counter,
     ];
 
     pub(super) fn scene(self, plan: &Plan, random: &mut Random) -> Box<dyn Scene> {
@@ -72,6 +76,7 @@ impl Recipe {
             Self::Party | Self::ShallowParty => Box::new(party::Parties::new(self, plan, random)),
             Self::Barrier => Box::new(barrier::Barriers::new(plan, random)),
             Self::DoubleBarrier => Box::new(rendezvous::Rendezvous::new(plan, random)),
+            Self::Counter => Box::new(counter::Counters::new(plan, random)),
             Self::Partitioner => Box::new(partitions::Partitions::new(plan, random)),
             Self::Lease | Self::MultiLease => Box::new(leases::Leases::new(self, plan, random)),
         }
@@ -100,6 +105,8 @@ pub(super) enum Ended {
     Agreed(Vec<String>),
     Taken,
     Changed,
+    Counted(Vec<u8>),
+    Unknown,
 }
 
 /// What a member does next.
