@@ -34,7 +34,7 @@ def release_lock(
     The next in line goes on. If ``unit`` comes back and still wants the lock, it asks anew.
 
     Raises:
-        Invalid: no reason was given, or ``backend`` leads elsewhere than the application is.
+        Invalid: no reason was given, or ``backend`` leads to another scope.
         NotHeld: ``unit`` has no grant of ``lock``.
         Unavailable: this unit is not the leader, a hook tool failed, or the store does not answer.
 
@@ -77,7 +77,7 @@ def show_locks(
     leader, and units of other models have their model before them.
 
     Raises:
-        Invalid: ``backend`` leads elsewhere than the application is.
+        Invalid: ``backend`` leads to another scope.
         Unavailable: a hook tool failed, or the store does not answer.
 
     """
