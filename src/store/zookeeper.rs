@@ -13,6 +13,7 @@ mod credentials;
 mod flight;
 mod line;
 mod liveness;
+mod multi;
 mod promptness;
 mod refusal;
 mod tls;

@@ -3,28 +3,26 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
 use zookeeper_client::{
-    Acls, CreateMode, CreateOptions, Error as ClientError, EventType, MultiWriteError, MultiWriteResult,
-    OneshotWatcher, Stat as ClientStat,
+    Acls, CreateMode, CreateOptions, Error as ClientError, EventType, OneshotWatcher, Stat as ClientStat,
 };
 
 use super::line::{Line, OVER};
-use super::refusal;
+use super::{multi, refusal};
 use crate::recipe::{Answer, Change, Details, Fired, Mode, Refusal, Reply, Request, Stat};
 use crate::session::{Moment, State};
 use crate::store::{Landed, Watch};
 
 /// An answer, and the watch that the request left.
-type Heard = (Answer, Option<OneshotWatcher>);
+pub(super) type Heard = (Answer, Option<OneshotWatcher>);
 
 /// Why there is none; with the index of the part of a multi that failed.
-type Failure = (Option<usize>, ClientError);
+pub(super) type Failure = (Option<usize>, ClientError);
 
 /// A request that was submitted. Borrows the client, not the request.
-type Pending<'line> = Pin<Box<dyn Future<Output = Result<Heard, Failure>> + Send + 'line>>;
+pub(super) type Pending<'line> = Pin<Box<dyn Future<Output = Result<Heard, Failure>> + Send + 'line>>;
 
 /// What every request of a flight is told when the session is over.
 pub(super) fn lost(requests: usize) -> Landed {
@@ -155,7 +153,7 @@ fn submit<'line>(line: &'line Line, request: &'line Request) -> Pending<'line> {
         Request::Check { .. } => {
             Box::pin(async { Err(whole(ClientError::BadArguments(&"a check stands only inside a multi"))) })
         }
-        Request::Multi(parts) => submit_multi(line, parts),
+        Request::Multi(parts) => multi::submit(line, parts),
     }
 }
 
@@ -206,89 +204,11 @@ fn submit_read<'line>(line: &'line Line, request: &'line Request) -> Pending<'li
     }
 }
 
-fn submit_multi<'line>(line: &'line Line, parts: &'line [Request]) -> Pending<'line> {
-    let mut writer = line.client.new_multi_writer();
-    for (index, part) in parts.iter().enumerate() {
-        let added = match part {
-            Request::Create { path, data, mode } => writer.add_create(path, data, &options(*mode, line)),
-            Request::Delete { path, version } => writer.add_delete(path, *version),
-            Request::Set { path, data, version } => writer.add_set_data(path, data, *version),
-            Request::Check { path, version } => writer.add_check_version(path, version.unwrap_or(-1)),
-            _ => Err(ClientError::BadArguments(&"a multi has only creates, deletes, sets and checks")),
-        };
-        if let Err(error) = added {
-            return Box::pin(async move { Err((Some(index), error)) });
-        }
-    }
-    let committed = writer.commit();
-    // Right behind it, so that it costs no flight of its own.
-    let asked: Vec<_> = parts.iter().map(|part| stat_after(line, part)).collect();
-    Box::pin(async move {
-        // The last answer first, as in `all`.
-        let mut stats = Vec::with_capacity(asked.len());
-        for asked in asked {
-            stats.push(match asked {
-                Some(asked) => asked.await.ok().flatten(),
-                None => None,
-            });
-        }
-        let results = committed.await.map_err(|error| match error {
-            MultiWriteError::RequestFailed { source } => (None, source),
-            MultiWriteError::OperationFailed { index, source } => (Some(index), source),
-        })?;
-        let mut answers = Vec::with_capacity(results.len());
-        for (result, stat) in results.into_iter().zip(stats) {
-            answers.push(answer_of_part(line, result, stat).await.map_err(whole)?);
-        }
-        Ok((Answer::Multi(answers), None))
-    })
-}
-
-/// Asks for the node that a part of a multi makes, unless the servers tell that with the multi.
-fn stat_after<'line>(
-    line: &'line Line,
-    part: &'line Request,
-) -> Option<impl Future<Output = Result<Option<ClientStat>, ClientError>> + Send + 'line> {
-    match part {
-        Request::Create { path, mode, .. } if !mode.is_sequential() && !line.multi_tells.load(Relaxed) => {
-            Some(line.client.check_stat(path))
-        }
-        _ => None,
-    }
-}
-
-async fn answer_of_part(
-    line: &Line,
-    result: MultiWriteResult,
-    after: Option<ClientStat>,
-) -> Result<Answer, ClientError> {
-    Ok(match result {
-        MultiWriteResult::Check | MultiWriteResult::Delete => Answer::Done,
-        MultiWriteResult::SetData { stat } => Answer::Set(known(&stat)),
-        MultiWriteResult::Create { path, stat } if !stat.is_invalid() => {
-            line.multi_tells.store(true, Relaxed);
-            Answer::Created { path, stat: known(&stat) }
-        }
-        // Servers before 3.8.2 do not say what a multi made (ZOOKEEPER-4026). A node that is gone
-        // by now was made all the same: to the caller, the outcome is unknown.
-        MultiWriteResult::Create { path, .. } => {
-            let stat = match after {
-                Some(stat) => stat,
-                None => line.client.check_stat(&path).await?.ok_or(ClientError::ConnectionLoss)?,
-            };
-            Answer::Created { path, stat: known(&stat) }
-        }
-        other => {
-            return Err(ClientError::UnexpectedError(format!("no answer to a part of a multi: {other:?}")));
-        }
-    })
-}
-
-fn whole(error: ClientError) -> Failure {
+pub(super) fn whole(error: ClientError) -> Failure {
     (None, error)
 }
 
-fn options(mode: Mode, line: &Line) -> CreateOptions<'_> {
+pub(super) fn options(mode: Mode, line: &Line) -> CreateOptions<'_> {
     let mode = match mode {
         Mode::Persistent => CreateMode::Persistent,
         Mode::Ephemeral => CreateMode::Ephemeral,
@@ -298,7 +218,7 @@ fn options(mode: Mode, line: &Line) -> CreateOptions<'_> {
     mode.with_acls(Acls::new(&line.access))
 }
 
-fn known(stat: &ClientStat) -> Stat {
+pub(super) fn known(stat: &ClientStat) -> Stat {
     let details = Details {
         created_at: stat.ctime,
         modified_at: stat.mtime,
