@@ -119,6 +119,8 @@ const NEVER: &[(Fault, &[Recipe], &str)] = &[
 
 /// Which states a recipe's machine cannot come to, and why.
 const UNREACHED: &[(Recipe, &[&str], &str)] = &[
+    (Lock, &["EnteringFirst"], "only who divides items knows of directories that are missing"),
+    (ReadWriteLock, &["EnteringFirst"], "only who divides items knows of directories that are missing"),
     (Lease, &["Confirming", "Comparing"], "there is no other slot to look at"),
     (
         Semaphore,
@@ -365,6 +367,7 @@ fn bugs_of_the_partitioner_are_found() {
         (Bug::NoSync, &[STUCK, LEFT_BEHIND, ILL_DIVIDED]),
         (Bug::PartyUnwatched, &[STUCK, ILL_DIVIDED]),
         (Bug::PlanUnwatched, &[STUCK, ILL_DIVIDED]),
+        (Bug::DirectoryUnchecked, &[TWO_HOLD, STUCK, ILL_DIVIDED]),
     ];
     finds(Partitioner, bugs);
 }

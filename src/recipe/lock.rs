@@ -20,6 +20,9 @@
 //! stood before it when it joined are all there will ever be. It watches its own node too, for an operator may remove
 //! it, and then its turn must not come.
 //!
+//! Free, and nobody was ever there, as far as is known: one transaction makes the directory and the
+//! node, and nothing is listed. Whoever made the directory with its own node in it is its first.
+//!
 //! Free again for the last holder: the create alone. If the new number is the last one plus one,
 //! in a directory that was watched and not remade meanwhile, nobody can have come between.
 
@@ -52,6 +55,8 @@ enum State {
     Entering {
         parents: usize,
     },
+    /// Joining in a directory that the same transaction makes.
+    EnteringFirst,
     /// The answer to our create was lost: is our node there?
     Finding,
     /// It is, and this is its name.
@@ -145,6 +150,13 @@ impl Lock {
     pub(crate) fn was_evicted(&mut self) {
         self.state = State::Idle;
         self.last = None;
+    }
+
+    fn begin(&mut self, unique: String, blocking: bool) {
+        self.unique = unique;
+        self.blocking = blocking;
+        self.ending = None;
+        self.leaves_node = false;
     }
 
     fn list_again(&mut self, place: Place) -> Step<Report> {
@@ -317,10 +329,7 @@ impl Lock {
 
 impl Turn for Lock {
     fn acquire(&mut self, unique: String, blocking: bool) -> Step<Report> {
-        self.unique = unique;
-        self.blocking = blocking;
-        self.ending = None;
-        self.leaves_node = false;
+        self.begin(unique, blocking);
         match self.mode {
             // A session that was lost may have left it.
             Mode::PersistentSequential => self.find(),
@@ -367,6 +376,7 @@ impl Machine for Lock {
         match std::mem::replace(&mut self.state, State::Idle) {
             State::Looking => self.looked(replies.into_iter().nth(1)),
             State::Entering { parents } => self.entered(parents, replies),
+            State::EnteringFirst => self.entered_first(replies.into_iter().next()),
             State::Finding => self.found(replies),
             State::Adopting(name) => self.adopted(&name, replies),
             State::Listing(place) => match replies.into_iter().next() {

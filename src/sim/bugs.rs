@@ -5,6 +5,7 @@
 
 mod listings;
 mod records;
+mod transactions;
 
 use std::collections::BTreeSet;
 
@@ -56,6 +57,9 @@ pub enum Bug {
     /// The guard is given back beside the transaction that makes the lease, not in it: whether it
     /// was still held is not checked.
     GuardUnchecked,
+    /// The directory of a lock is made before the lock and not with it: whether it was there, and others
+    /// in it, is not checked.
+    DirectoryUnchecked,
     /// Leases are counted before the guard is held, and not again.
     CountedEarly,
     /// The places of earlier sessions are left in the queue.
@@ -143,15 +147,15 @@ impl Planted {
             } else {
                 self.alter(member, request, random);
             }
-            if let Request::Create { path, mode, .. } = request {
-                if mode.is_ephemeral() {
-                    name(path).clone_into(&mut self.members[member].own);
+            for part in transactions::parts(request) {
+                if let Request::Create { path, mode, .. } = part {
+                    if mode.is_ephemeral() {
+                        name(path).clone_into(&mut self.members[member].own);
+                    }
                 }
             }
         }
-        if self.bug == Bug::GuardUnchecked {
-            part_from_guard(flight);
-        }
+        transactions::part(self.bug, flight);
         let memory = &mut self.members[member];
         memory.flight.clone_from(flight);
         memory.pretended = pretended;
@@ -240,9 +244,7 @@ impl Planted {
                 self.members[member].list(self.bug, path, children);
             }
         }
-        if self.bug == Bug::GuardUnchecked {
-            join_guard(&flight, &mut replies);
-        }
+        transactions::join(self.bug, &flight, &mut replies);
         Told::Event(Event::Landed(replies))
     }
 
@@ -297,29 +299,6 @@ impl Planted {
                 Some(Ok(Answer::Stat(None)))
             }
             _ => None,
-        }
-    }
-}
-
-/// Takes the end of the guard out of the transaction that makes the lease.
-fn part_from_guard(flight: &mut Vec<Request>) {
-    if let [Request::Multi(parts)] = flight.as_mut_slice() {
-        let guard = parts.pop();
-        flight.extend(guard);
-    }
-}
-
-/// The reply to that transaction as if it had held the end of the guard.
-fn join_guard(flight: &[Request], replies: &mut Vec<Reply>) {
-    if let [Request::Multi(_), Request::Delete { .. }] = flight {
-        let guard = replies.pop();
-        match (replies.first_mut(), guard) {
-            // Gone already: nobody minds. Refused: it has to be tried again.
-            (Some(reply), Some(Err(refusal))) if reply.is_ok() && refusal != Refusal::NoNode => {
-                *reply = Err(Refusal::ConnectionLost);
-            }
-            (Some(Ok(Answer::Multi(answers))), _) => answers.push(Answer::Done),
-            _ => {}
         }
     }
 }

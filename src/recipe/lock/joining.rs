@@ -1,12 +1,61 @@
-//! Joining the queue: with one request where we were the last holder, and once, whatever answers were lost.
+//! Joining the queue: with one request where we were the last holder or are the first of all, and once, whatever
+//! answers were lost.
 
 use crate::recipe::grant::{Held, Report};
 use crate::recipe::lock::{Lock, State};
 use crate::recipe::names::{ensure, sequence};
 use crate::recipe::queue::{self, Place};
-use crate::recipe::{Answer, Refusal, Reply, Request, Step, definite, unexpected};
+use crate::recipe::{Answer, Mode, Refusal, Reply, Request, Step, definite, unexpected};
 
 impl Lock {
+    /// Acquires, waiting for its turn, where the directory is taken to be missing: one transaction makes it
+    /// and our node. If it is there, goes on as [`acquire`](crate::recipe::grant::Turn::acquire) does.
+    pub(crate) fn acquire_as_first(&mut self, unique: String) -> Step<Report> {
+        self.begin(unique, true);
+        self.queue.restart();
+        self.last = None;
+        self.state = State::EnteringFirst;
+        let directory =
+            Request::Create { path: self.directory.clone(), data: Vec::new(), mode: Mode::Persistent };
+        Step::Fly(vec![Request::Multi(vec![directory, self.node()])])
+    }
+
+    pub(super) fn entered_first(&mut self, reply: Option<Reply>) -> Step<Report> {
+        match reply {
+            Some(Ok(Answer::Multi(answers))) => match answers.into_iter().nth(1) {
+                Some(Answer::Created { path, stat }) => match self.place(path, stat.created) {
+                    Ok(place) => self.advance(place),
+                    Err(refusal) => self.fail(refusal),
+                },
+                other => self.fail(unexpected(other.map(Ok).as_ref())),
+            },
+            Some(Err(Refusal::ConnectionLost)) => self.find(),
+            Some(Err(Refusal::Part(_, why))) => match *why {
+                Refusal::NodeExists | Refusal::NoNode if self.ending.is_some() => self.end(),
+                Refusal::NodeExists | Refusal::NoNode => self.enter(),
+                refusal => self.fail(refusal),
+            },
+            Some(Err(refusal)) => self.fail(refusal),
+            other => self.fail(unexpected(other.as_ref())),
+        }
+    }
+
+    /// What makes our node.
+    fn node(&self) -> Request {
+        Request::Create {
+            path: format!("{}/{}{}", self.directory, self.unique, self.kind.mark),
+            data: self.data.clone(),
+            mode: self.mode,
+        }
+    }
+
+    fn place(&self, path: String, token: i64) -> Result<Place, Refusal> {
+        match sequence(&path, &[self.kind.mark]) {
+            Some(number) => Ok(Place { held: Held { path, token }, number }),
+            None => Err(Refusal::Other(format!("the store made {path:?}, which has no number"))),
+        }
+    }
+
     pub(super) fn look(&mut self) -> Step<Report> {
         self.state = State::Looking;
         Step::Fly(vec![self.sync(), self.list()])
@@ -33,11 +82,7 @@ impl Lock {
     pub(super) fn enter_after(&mut self, mut flight: Vec<Request>) -> Step<Report> {
         self.queue.restart();
         self.state = State::Entering { parents: flight.len() };
-        flight.push(Request::Create {
-            path: format!("{}/{}{}", self.directory, self.unique, self.kind.mark),
-            data: self.data.clone(),
-            mode: self.mode,
-        });
+        flight.push(self.node());
         // Where others wait, one of them comes between, and the listing would cost a flight more.
         if std::mem::take(&mut self.waited) || self.last.is_none() || !self.directory_watched.is_left() {
             flight.push(self.list());
@@ -59,15 +104,14 @@ impl Lock {
         }
         match created {
             Some(Ok(Answer::Created { path, stat })) => {
-                let Some(number) = sequence(&path, &[self.kind.mark]) else {
-                    return self
-                        .fail(Refusal::Other(format!("the store made {path:?}, which has no number")));
+                let place = match self.place(path, stat.created) {
+                    Ok(place) => place,
+                    Err(refusal) => return self.fail(refusal),
                 };
-                let place = Place { held: Held { path, token: stat.created }, number };
                 let expected = self.last.take().map(|last| last.wrapping_add(1));
                 match listed {
                     Some(Ok(Answer::Children(children))) => self.listed(place, &children),
-                    None if expected == Some(number) && self.directory_watched.is_left() => {
+                    None if expected == Some(place.number) && self.directory_watched.is_left() => {
                         self.advance(place)
                     }
                     _ => self.list_again(place),

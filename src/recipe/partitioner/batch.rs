@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::recipe::grant::{Held, Report, Turn};
 use crate::recipe::lock::{EXCLUSIVE, Lock};
-use crate::recipe::{Event, Fired, Machine, Mode, Refusal, Reply, Request, Step};
+use crate::recipe::names::ensure;
+use crate::recipe::{Answer, Event, Fired, Machine, Refusal, Reply, Request, Step};
 
-/// How many directories are made in one transaction.
-const MAKES: usize = 100;
+/// How many locks are made in one transaction with their directories.
+const TOGETHER: usize = 100;
 
 /// The locks of the items that are held, asked for, or being given back.
 #[derive(Clone, Debug, Default)]
@@ -19,10 +20,23 @@ pub(super) struct Batch {
     first: Vec<Request>,
     /// What wants to go out: for an item.
     ready: Vec<(String, Vec<Request>)>,
-    /// What is out: so many requests for an item, or for nobody.
-    out: Option<Vec<(Option<String>, usize)>>,
+    /// What wants to go out, each a transaction that failed with those of other items.
+    alone: Vec<(String, Vec<Request>)>,
+    /// What is out.
+    out: Option<Vec<Sent>>,
     failure: Option<Refusal>,
     leaves_node: bool,
+}
+
+/// A part of the flight that is out.
+#[derive(Clone, Debug)]
+enum Sent {
+    /// So many requests for nobody.
+    First(usize),
+    /// So many for an item.
+    One(String, usize),
+    /// One transaction, of what each of these items asked to be done in one.
+    Together(Vec<(String, Vec<Request>)>),
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +51,7 @@ impl Batch {
     }
 
     /// Gives back what is not wanted, and asks for what is not held, under a name that nobody else
-    /// ever uses. Directories that are not `there` are made, many at once.
+    /// ever uses. Directories that are not `there` are made with the locks in them, many at once.
     pub(super) fn begin(&mut self, wanted: &BTreeSet<String>, unique: &str, there: &BTreeSet<String>) {
         // What could not be given back is held by nobody who knows of it, until the session ends.
         if !self.leaves_node {
@@ -50,22 +64,19 @@ impl Batch {
         }
         let asked: Vec<&String> = wanted.iter().filter(|item| self.token(item).is_none()).collect();
         // Parents of items with slashes are for each lock to make.
-        let missing: Vec<&&String> =
-            asked.iter().filter(|item| !there.contains(**item) && !item.contains('/')).collect();
-        for some in missing.chunks(MAKES) {
-            let make = |item: &&&String| Request::Create {
-                path: self.path(item),
-                data: Vec::new(),
-                mode: Mode::Persistent,
-            };
-            self.first.push(Request::Multi(some.iter().map(make).collect()));
+        let is_missing = |item: &str| !there.contains(item) && !item.contains('/');
+        if there.is_empty() && asked.iter().any(|item| is_missing(item)) {
+            self.first.extend(ensure(&self.directory));
         }
         for item in asked {
             let path = self.path(item);
             // One that was asked for before knows which watches it has left.
             let lock = || Entry { lock: Lock::new(path, EXCLUSIVE, Vec::new()), is_busy: false };
             self.locks.entry(item.clone()).or_insert_with(lock);
-            self.operate(item, |lock| lock.acquire(unique.to_owned(), true));
+            self.operate(item, |lock| match is_missing(item) {
+                true => lock.acquire_as_first(unique.to_owned()),
+                false => lock.acquire(unique.to_owned(), true),
+            });
         }
     }
 
@@ -89,13 +100,21 @@ impl Batch {
 
     /// What goes out now, if anything does: nothing while a flight is out.
     pub(super) fn flight(&mut self) -> Option<Vec<Request>> {
-        if self.out.is_some() || (self.ready.is_empty() && self.first.is_empty()) {
+        if self.out.is_some() || [&self.ready, &self.alone].iter().all(|waiting| waiting.is_empty()) {
             return None;
         }
         let mut flight = std::mem::take(&mut self.first);
-        let mut out = vec![(None, flight.len())];
-        for (item, requests) in std::mem::take(&mut self.ready) {
-            out.push((Some(item), requests.len()));
+        let mut out = vec![Sent::First(flight.len())];
+        let (transactions, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.ready).into_iter().partition(|(_, requests)| is_transaction(requests));
+        for some in transactions.chunks(TOGETHER) {
+            flight.push(Request::Multi(
+                some.iter().flat_map(|(_, requests)| parts(requests)).cloned().collect(),
+            ));
+            out.push(Sent::Together(some.to_vec()));
+        }
+        for (item, requests) in std::mem::take(&mut self.alone).into_iter().chain(others) {
+            out.push(Sent::One(item, requests.len()));
             flight.extend(requests);
         }
         self.out = Some(out);
@@ -104,10 +123,37 @@ impl Batch {
 
     pub(super) fn landed(&mut self, replies: Vec<Reply>) {
         let mut replies = replies.into_iter();
-        for (item, count) in self.out.take().unwrap_or_default() {
-            let ours: Vec<Reply> = replies.by_ref().take(count).collect();
-            if let Some(item) = item {
-                self.operate(&item, |lock| lock.step(Event::Landed(ours)));
+        for sent in self.out.take().unwrap_or_default() {
+            match sent {
+                Sent::First(count) => replies.by_ref().take(count).for_each(drop),
+                Sent::One(item, count) => {
+                    let ours = replies.by_ref().take(count).collect();
+                    self.operate(&item, |lock| lock.step(Event::Landed(ours)));
+                }
+                Sent::Together(items) => {
+                    if let Some(reply) = replies.next() {
+                        self.landed_together(items, reply);
+                    }
+                }
+            }
+        }
+    }
+
+    fn landed_together(&mut self, items: Vec<(String, Vec<Request>)>, reply: Reply) {
+        match reply {
+            Ok(Answer::Multi(answers)) => {
+                let mut answers = answers.into_iter();
+                for (item, requests) in items {
+                    let ours = answers.by_ref().take(parts(&requests).len()).collect();
+                    self.operate(&item, |lock| lock.step(Event::Landed(vec![Ok(Answer::Multi(ours))])));
+                }
+            }
+            // One of them is the reason; nothing was done for any.
+            Err(Refusal::Part(..)) => self.alone.extend(items),
+            reply => {
+                for (item, _) in items {
+                    self.operate(&item, |lock| lock.step(Event::Landed(vec![reply.clone()])));
+                }
             }
         }
     }
@@ -172,5 +218,17 @@ impl Batch {
                 }
             }
         }
+    }
+}
+
+fn is_transaction(requests: &[Request]) -> bool {
+    matches!(requests, [Request::Multi(_)])
+}
+
+/// What is to be done in one transaction.
+fn parts(requests: &[Request]) -> &[Request] {
+    match requests {
+        [Request::Multi(parts)] => parts,
+        _ => &[],
     }
 }

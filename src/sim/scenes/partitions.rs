@@ -72,6 +72,8 @@ pub(super) struct Partitions {
     boundary: Time,
     identities: usize,
     judge: Judge,
+    /// What members do under their grants at this moment: with which token for which item.
+    acts: Vec<(usize, i64, String)>,
     /// When a member last did something else than before.
     changed: Time,
     /// Everybody has been seen to have its share: all go home.
@@ -105,6 +107,7 @@ impl Partitions {
             boundary: random.duration(20 * MILLISECOND, 500 * MILLISECOND),
             judge: Judge::new(PATH, &items),
             items,
+            acts: Vec::new(),
             changed: 0,
             all_counted: false,
         }
@@ -197,9 +200,12 @@ impl Partitions {
             return Next::Close;
         }
         let owned = state.portion.owned(!stage.believes(member));
-        let tokens: Vec<i64> = owned.values().copied().collect();
-        if !tokens.is_empty() && stage.random.percent(50) {
-            return Next::Act(tokens[stage.random.index(tokens.len())]);
+        if !owned.is_empty() && stage.random.percent(50) {
+            // Items that were taken together have one token.
+            let chosen = owned.iter().nth(stage.random.index(owned.len()));
+            let (item, token) = chosen.expect("the index is below the length");
+            self.acts.push((member, *token, item.clone()));
+            return Next::Act(*token);
         }
         if !stage.is_calm && state.rounds > 0 && stage.random.percent(15) {
             state.rounds -= 1;
@@ -338,8 +344,10 @@ impl Scene for Partitions {
         self.judge.committed(session, request, answer, stage);
     }
 
-    fn acted(&mut self, _member: usize, token: i64, late: Time, stage: &mut Stage<'_>) {
-        self.judge.acted(token, late, stage);
+    fn acted(&mut self, member: usize, token: i64, late: Time, stage: &mut Stage<'_>) {
+        let act = self.acts.iter().position(|(other, its, _)| (*other, *its) == (member, token));
+        let (.., item) = self.acts.remove(act.expect("it was chosen"));
+        self.judge.acted(item, token, late, stage);
     }
 
     fn finish(&mut self, stage: &mut Stage<'_>) {

@@ -21,8 +21,8 @@ type Shares = BTreeMap<String, Vec<String>>;
 pub(super) struct Judge {
     path: String,
     items: Vec<String>,
-    /// The places in the queues of locks, by their tokens.
-    places: BTreeMap<i64, String>,
+    /// The places in the queues of locks, by their items and tokens.
+    places: BTreeMap<(String, i64), String>,
     fences: BTreeMap<String, Fence>,
     /// The last plan that could be read.
     shares: Option<Shares>,
@@ -40,13 +40,15 @@ impl Judge {
     }
 
     /// Whether somebody else removed what an owner's lock is.
-    fn is_foul(&self, token: i64, stage: &Stage<'_>) -> bool {
-        self.places.get(&token).is_some_and(|path| stage.fouls.contains(path))
+    fn is_foul(&self, item: &str, token: i64, stage: &Stage<'_>) -> bool {
+        self.places.get(&(item.to_owned(), token)).is_some_and(|path| stage.fouls.contains(path))
     }
 
     pub(super) fn owns_alone(&self, owners: &[Owner], stage: &mut Stage<'_>) {
         let mut seen: BTreeMap<&str, &Owner> = BTreeMap::new();
-        for owner in owners.iter().filter(|owner| !self.is_foul(owner.token, stage)).collect::<Vec<_>>() {
+        for owner in
+            owners.iter().filter(|owner| !self.is_foul(&owner.item, owner.token, stage)).collect::<Vec<_>>()
+        {
             if let Some(other) = seen.insert(&owner.item, owner) {
                 stage.violated(|| format!("two own an item: {owner:?} and {other:?}"));
             }
@@ -56,12 +58,9 @@ impl Judge {
     /// Who was told that it has its share holds the lock of each item.
     pub(super) fn taken(&self, member: usize, owners: &[Owner], stage: &mut Stage<'_>) {
         for owner in owners.iter().filter(|owner| owner.member == member) {
-            let place = self.places.get(&owner.token);
-            let is_there = place.is_some_and(|path| {
-                let is_of_item = path.starts_with(&format!("{}/locks/{}/", self.path, owner.item));
-                is_of_item && stage.tree.node(path).is_ok()
-            });
-            if !is_there && !self.is_foul(owner.token, stage) {
+            let place = self.places.get(&(owner.item.clone(), owner.token));
+            let is_there = place.is_some_and(|path| stage.tree.node(path).is_ok());
+            if !is_there && !self.is_foul(&owner.item, owner.token, stage) {
                 stage.violated(|| format!("{owner:?} holds it by token {}, at {place:?}", owner.token));
             }
         }
@@ -119,12 +118,9 @@ impl Judge {
         }
     }
 
-    pub(super) fn acted(&mut self, token: i64, late: Time, stage: &mut Stage<'_>) {
-        let is_foul = self.is_foul(token, stage);
-        let item = self.places.get(&token).and_then(|path| path.rsplit('/').nth(1));
-        if let Some(fence) = item.and_then(|item| self.fences.get_mut(item)) {
-            fence.act(token, false, late, is_foul, stage);
-        }
+    pub(super) fn acted(&mut self, item: String, token: i64, late: Time, stage: &mut Stage<'_>) {
+        let is_foul = self.is_foul(&item, token, stage);
+        self.fences.entry(item).or_default().act(token, false, late, is_foul, stage);
     }
 
     pub(super) fn committed(
@@ -134,9 +130,15 @@ impl Judge {
         answer: &Answer,
         stage: &mut Stage<'_>,
     ) {
-        if let Answer::Created { path, stat } = answer {
+        let answers = match answer {
+            Answer::Multi(answers) => answers.as_slice(),
+            single => std::slice::from_ref(single),
+        };
+        for answer in answers {
+            let Answer::Created { path, stat } = answer else { continue };
             if path.contains("__lock__") {
-                self.places.insert(stat.created, path.clone());
+                let item = path.rsplit('/').nth(1).unwrap_or_default();
+                self.places.insert((item.to_owned(), stat.created), path.clone());
             }
         }
         let (path, data) = match request {
