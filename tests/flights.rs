@@ -2,8 +2,9 @@
 #![cfg(feature = "store")]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use coordinator::client::Client;
+use coordinator::client::{Client, PartitionerOptions};
 use coordinator::recipe::Request;
 use coordinator::session::Session;
 use coordinator::store::memory::Memory;
@@ -162,6 +163,21 @@ async fn a_queue_of_three_is_read_once_for_each_turn() {
 }
 
 /// Polls what waits for its turn until nothing more happens.
+#[tokio::test]
+async fn a_share_of_new_items_is_taken_in_one_flight_of_few_transactions() {
+    let store = Noted::default();
+    let client = member(&store).await;
+    let items = (0..250).map(|item| format!("item-{item}")).collect();
+    let options = PartitionerOptions { time_boundary: Duration::from_millis(1), ..Default::default() };
+    let partitioner = client.partitioner("/queues", items, options).await.unwrap();
+    assert!(partitioner.wait_for_acquire(None).await);
+    assert_eq!(partitioner.items().len(), 250);
+    // The path of the locks, and a hundred directories with a lock in each.
+    assert_eq!(store.taken().last().map(String::as_str), Some("create create multi multi multi"));
+    partitioner.finish().await;
+    client.close().await;
+}
+
 async fn settle(waiting: &mut std::pin::Pin<Box<impl Future>>) {
     for _ in 0..50 {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
