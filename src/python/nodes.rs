@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 use tokio::sync::{Mutex, mpsc};
 
-use super::runtime::{runtime, wait, wait_aside};
+use super::runtime::{runtime, wait};
 use crate::client::{self, Call, Called};
 use crate::error::Error;
 use crate::recipe::{Answer, Change, Fired, Mode, Refusal, Reply, Request, Stat};
@@ -95,7 +95,7 @@ impl Nodes {
     /// Waits for what is next: `("reply", number, (code, value))`, `("watch", number, change, path)`
     /// or None after `close`. For one thread, which does nothing else.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let news = wait_aside(py, async { Ok(self.heard.lock().await.recv().await) })?;
+        let news = wait(py, async { Ok(self.heard.lock().await.recv().await) })?;
         let news = match news {
             Some(News::Reply(number, reply)) => {
                 let told = match reply {
@@ -133,7 +133,7 @@ impl States {
 impl States {
     /// Waits for the next state; None once the client is closed.
     fn next(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
-        let state = wait_aside(py, async { Ok(self.0.lock().await.next().await) })?;
+        let state = wait(py, async { Ok(self.0.lock().await.next().await) })?;
         Ok(state.map(super::client::state_name))
     }
 }

@@ -41,30 +41,15 @@ pub(super) fn runtime() -> PyResult<&'static Runtime> {
 }
 
 /// Waits for a future without the GIL, and lets signal handlers run: one that raises ends the wait
-/// and drops the future, which withdraws what it had begun.
+/// and drops the future, which withdraws what it had begun. Handlers run in the main thread: no other
+/// is woken to look.
 pub(super) fn wait<T, F>(py: Python<'_>, future: F) -> PyResult<T>
 where
     T: Send,
     F: Future<Output = Result<T, Error>> + Send,
 {
-    wait_and(py, future, true)
-}
-
-/// As [`wait`], for a thread of our own: signal handlers run in others, and it is not woken to look.
-pub(super) fn wait_aside<T, F>(py: Python<'_>, future: F) -> PyResult<T>
-where
-    T: Send,
-    F: Future<Output = Result<T, Error>> + Send,
-{
-    wait_and(py, future, false)
-}
-
-fn wait_and<T, F>(py: Python<'_>, future: F, look_for_signals: bool) -> PyResult<T>
-where
-    T: Send,
-    F: Future<Output = Result<T, Error>> + Send,
-{
     let runtime = runtime()?;
+    let look_for_signals = is_main_thread();
     py.detach(|| {
         let _entered = runtime.enter();
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -90,6 +75,12 @@ where
             }
         }
     })
+}
+
+/// Whether this is the thread of the process that signal handlers of Python run in: in a forked child it is
+/// the one that forked.
+fn is_main_thread() -> bool {
+    rustix::thread::gettid() == rustix::process::getpid()
 }
 
 /// The thread that ends the interpreter, once that has begun.
