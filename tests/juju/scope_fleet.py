@@ -53,11 +53,6 @@ class SimulatedAgent:
         if client is not None:
             self.fleet.model.at(self.fleet.model.now + SESSION_SECONDS, client.close)
 
-    def look(self) -> None:
-        """Take a turn soon, if the store has something to tell."""
-        if self.steps is not None and self.steps.has_changed():
-            self.soon()
-
     def soon(self) -> None:
         delay = self.fleet.model.world.chance.uniform(0.001, 0.03)
         self._arm(delay, background=False)
@@ -187,14 +182,16 @@ class ScopeFleet:
     def look(self) -> None:
         """Let agents begin and end with their units, and look where something has changed."""
         units = self.model.world.agents
-        for unit in sorted(units.keys() - self.agents.keys()):
-            self.agents[unit] = SimulatedAgent(self, unit)
-            self.model.at(self.model.now + 1.0, self.agents[unit].start)
-        for name, agent in list(self.agents.items()):
-            if name not in units:
-                agent.kill()
-                del self.agents[name]
-            agent.look()
+        # Seldom: and this is called with each tool of each hook.
+        if units.keys() != self.agents.keys():
+            for unit in sorted(units.keys() - self.agents.keys()):
+                self.agents[unit] = SimulatedAgent(self, unit)
+                self.model.at(self.model.now + 1.0, self.agents[unit].start)
+            for unit in [unit for unit in self.agents if unit not in units]:
+                self.agents.pop(unit).kill()
+        for agent in self.agents.values():
+            if agent.steps is not None and agent.steps.has_changed():
+                agent.soon()
 
     def close(self) -> None:
         for agent in self.agents.values():

@@ -2,7 +2,9 @@
 
 charmhelpers keeps its state in module globals, the environment and the working directory, and
 calls hook tools by `subprocess`. All of these are swapped in when a hook gets its turn and out
-when it gives it up, so hooks of several units can be interleaved.
+when it gives it up, so hooks of several units can be interleaved. The environment is `os.environ`
+alone, in which one name is put in place instead of each of some thirty variables: a real program
+that a hook starts has to be given it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ import os
 import re
 import types
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT, CalledProcessError
 from typing import Any
 
@@ -73,20 +74,15 @@ class Process:
         self._subprocess = RoutedSubprocess(hook)
         self._mine: dict[tuple[Any, str], Any] | None = None
         self._theirs: dict[tuple[Any, str], Any] = {}
-        self._environment = {
-            os.fsencode(name): os.fsencode(value) for name, value in hook.environment.items()
-        }
-        self._directory = hook.charm_dir
-        self._outside_environment: dict[bytes, bytes] = {}
-        self._outside_directory = hook.charm_dir
+        self._directory = self._outside_directory = str(hook.charm_dir)
 
     def enter(self) -> None:
         """Put this process's globals in place."""
-        coordinator = importlib.import_module("charmhelpers.coordinator")
-        hookenv = importlib.import_module("charmhelpers.core.hookenv")
-
         if self._mine is None:
+            coordinator = importlib.import_module("charmhelpers.coordinator")
+            hookenv = importlib.import_module("charmhelpers.core.hookenv")
             self._mine = {
+                (os, "environ"): dict(self._hook.environment),
                 (hookenv, "cache"): {},
                 (hookenv, "_cache_config"): None,
                 (hookenv, "_atstart"): [],
@@ -97,9 +93,7 @@ class Process:
                 (coordinator.Singleton, "_instances"): {},
                 (coordinator, "_utcnow"): self._utcnow,
             }
-        self._outside_environment = dict(os.environb)
-        self._outside_directory = Path.cwd()
-        change_environment(self._outside_environment, self._environment)
+        self._outside_directory = os.getcwd()  # noqa: PTH109 - for each turn of each hook
         os.chdir(self._directory)
         for (owner, name), value in self._mine.items():
             self._theirs[owner, name] = getattr(owner, name)
@@ -111,9 +105,7 @@ class Process:
         for owner, name in self._mine:
             self._mine[owner, name] = getattr(owner, name)
             setattr(owner, name, self._theirs[owner, name])
-        self._environment = dict(os.environb)
-        self._directory = Path.cwd()
-        change_environment(self._environment, self._outside_environment)
+        self._directory = os.getcwd()  # noqa: PTH109 - for each turn of each hook
         os.chdir(self._outside_directory)
 
     def _utcnow(self) -> dt.datetime:
@@ -175,12 +167,3 @@ class RoutedSubprocess:
             return 0, version.encode(), b""
         result = self._hook.tool(argv, stdin)
         return result.code, result.stdout, result.stderr
-
-
-def change_environment(present: Mapping[bytes, bytes], wanted: Mapping[bytes, bytes]) -> None:
-    """Turn the environment `present` into `wanted`, touching only what differs."""
-    for name in present.keys() - wanted.keys():
-        del os.environb[name]
-    for name, value in wanted.items():
-        if present.get(name) != value:
-            os.environb[name] = value

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 INFINITY = float("inf")
 
 
-@dataclass(order=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Event:
     """Something that will happen at a virtual instant unless it is cancelled first."""
 
     time: float
-    order: int
-    action: Callable[[], None] = field(compare=False)
-    background: bool = field(compare=False)
-    cancelled: bool = field(compare=False, default=False)
+    action: Callable[[], None]
+    background: bool
+    cancelled: bool = False
 
 
 class Scheduler:
@@ -35,7 +34,8 @@ class Scheduler:
         self.now = 0.0
         self.limit = INFINITY
         self.events_run = 0
-        self._heap: list[Event] = []
+        # By time and order, which no two have in common: so no event is ever compared.
+        self._heap: list[tuple[float, int, Event]] = []
         self._order = 0
         self._foreground = 0
 
@@ -47,8 +47,8 @@ class Scheduler:
     def at(self, time: float, action: Callable[[], None], *, background: bool = False) -> Event:
         """Let `action` happen at `time`, or now if that has passed."""
         self._order += 1
-        event = Event(max(time, self.now), self._order, action, background)
-        heapq.heappush(self._heap, event)
+        event = Event(max(time, self.now), action, background)
+        heapq.heappush(self._heap, (event.time, self._order, event))
         if not background:
             self._foreground += 1
         return event
@@ -66,9 +66,10 @@ class Scheduler:
 
     def next_time(self) -> float:
         """When the next event is due; infinity if none is."""
-        while self._heap and self._heap[0].cancelled:
-            heapq.heappop(self._heap)
-        return self._heap[0].time if self._heap else INFINITY
+        heap = self._heap
+        while heap and heap[0][2].cancelled:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else INFINITY
 
     def advance_inline(self, time: float) -> bool:
         """Move the clock to `time` if nothing else is due before it, else do nothing.
@@ -86,7 +87,7 @@ class Scheduler:
         time = self.next_time()
         if time == INFINITY or time > self.limit:
             return False
-        event = heapq.heappop(self._heap)
+        _, _, event = heapq.heappop(self._heap)
         # The event counts as done before it runs, so that cancelling it from inside is harmless.
         event.cancelled = True
         if not event.background:
