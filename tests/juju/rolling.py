@@ -105,12 +105,15 @@ def rolling(
     durations = work or Work()
 
     def function(hook: Hook) -> None:
-        path = Path(hook.charm_dir) / DONE
-        done: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+        before = noted(hook.charm_dir)
+        done = dict(before)
         chance = random.Random(f"{hook.unit} {hook.monotonic()}")
         coordinator = make()
         hookenv._run_atstart()
-        revision = int(hookenv.config("revision") or 0)
+        # charmhelpers' configuration reads and writes a file in each hook, which says nothing
+        # about coordinators.
+        configured = json.loads(hook.tool(["config-get", "--format=json"]).stdout)
+        revision = int(configured.get("revision") or 0)
         for lock in locks:
             if done.get(lock, 0) == revision:
                 continue
@@ -125,17 +128,23 @@ def rolling(
                         coordinator._opened().confirm()
                 hook.work(lock, seconds)
                 done[lock] = revision
-        path.write_text(json.dumps(done))
+        if done != before:
+            (hook.charm_dir / DONE).write_text(json.dumps(done))
         hookenv._run_atexit()
 
     return function
 
 
-def restarted(directory: Path, lock: str = "restart") -> int:
-    """The revision up to which a unit has restarted."""
+def noted(directory: Path) -> dict[str, int]:
+    """The revision up to which a unit has restarted, by lock."""
     # A simulation asks after each of its events: no path is made, and nothing asked twice.
     try:
         with open(f"{directory}/{DONE}", "rb") as file:  # noqa: PTH123
-            return int(json.load(file).get(lock, 0))
+            return {lock: int(revision) for lock, revision in json.load(file).items()}
     except FileNotFoundError:
-        return 0
+        return {}
+
+
+def restarted(directory: Path, lock: str = "restart") -> int:
+    """The revision up to which a unit has restarted."""
+    return noted(directory).get(lock, 0)
