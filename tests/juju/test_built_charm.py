@@ -116,9 +116,12 @@ def flags(unit: Unit) -> set[str]:
         return {key.removeprefix(prefix) for (key,) in keys}
 
 
-@pytest.mark.parametrize("version", ["2.9.51", "3.6.8", "4.0.0"])
-def test_a_config_change_restarts_every_unit_once_and_one_at_a_time(version: str) -> None:
-    with deployed(version, units=5) as deployment:
+# The hooks, each a real process, grow with the square of the units: many of them once is enough.
+@pytest.mark.parametrize(("version", "units"), [("2.9.51", 3), ("3.6.8", 5), ("4.0.0", 3)])
+def test_a_config_change_restarts_every_unit_once_and_one_at_a_time(
+    version: str, units: int
+) -> None:
+    with deployed(version, units) as deployment:
         waited: set[str] = set()
 
         def look(record: HookRecord) -> None:
@@ -134,7 +137,7 @@ def test_a_config_change_restarts_every_unit_once_and_one_at_a_time(version: str
         deployment.assert_rolled()
         assert deployment.restarts == deployment.once_each, deployment.model.describe()
         assert {record.outcome for record in deployment.hooks} == {"ok"}
-        assert len(waited) >= 3
+        assert len(waited) >= units - 2
         # The handler needs config.set.restart-command too, and most grants arrive in hooks of
         # the relation or of the leader's settings.
         contexts = {interval.context_id for interval in deployment.work}

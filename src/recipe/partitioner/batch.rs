@@ -73,10 +73,12 @@ impl Batch {
             // One that was asked for before knows which watches it has left.
             let lock = || Entry { lock: Lock::new(path, EXCLUSIVE, Vec::new()), is_busy: false };
             self.locks.entry(item.clone()).or_insert_with(lock);
-            self.operate(item, |lock| match is_missing(item) {
-                true => lock.acquire_as_first(unique.to_owned()),
-                false => lock.acquire(unique.to_owned(), true),
-            });
+            let unique = unique.to_owned();
+            if is_missing(item) {
+                self.operate(item, |lock| lock.acquire_as_first(unique));
+            } else {
+                self.operate(item, |lock| lock.acquire(unique, true));
+            }
         }
     }
 

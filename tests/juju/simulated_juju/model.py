@@ -25,7 +25,7 @@ from .tool_server import ToolServer
 from .world import Seconds, World
 
 # How often a live run looks whether a real program has called.
-LOOK_SECONDS = 0.002
+LOOK_SECONDS = 0.005
 
 
 class NotSettledError(AssertionError):
