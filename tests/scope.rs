@@ -108,6 +108,21 @@ async fn as_many_hold_as_the_rules_allow_and_a_dropped_request_is_withdrawn() {
     let _again = scopes[0].acquire("x", LONG).await.unwrap();
 }
 
+/// Whoever was told that it is not theirs was given it all the same, if the holder released it at that moment: the
+/// request was withdrawn behind the answer.
+#[tokio::test]
+async fn a_try_that_loses_has_withdrawn_when_it_says_so() {
+    let memory = Memory::new();
+    let holder = member(&memory, "a").await.scope("s", Rules::Serial).unwrap();
+    let grant = holder.acquire("x", LONG).await.unwrap();
+    let tries = member(&memory, "b").await;
+    let scope = tries.scope("s", Rules::Serial).unwrap();
+    assert!(scope.try_acquire("x").await.unwrap().is_none());
+    assert_eq!(tries.scope_status("s").await.unwrap().queue.len(), 0);
+    grant.release(Outcome::Ok).await.unwrap();
+    assert_eq!(tries.scope_history("s").await.unwrap().len(), 1, "only the holder had it");
+}
+
 #[tokio::test]
 async fn members_with_other_rules_are_told() {
     let memory = Memory::new();

@@ -162,12 +162,12 @@ impl Scope {
         let gate = self.inner.gate(&lock);
         let Some(gate) = within(end, gate.lock_owned()).await else { return Err(late()) };
         let request = Asking { inner: Arc::clone(&self.inner), lock: lock.clone(), gate: Some(gate) };
+        let is_try = timeout == Some(Duration::ZERO);
         // A try is one publication, however long the store takes for it.
         let first = Inner::publish(&self.inner, |record, now| {
             record.request(&lock, now);
         });
-        let first =
-            if timeout == Some(Duration::ZERO) { Some(first.await) } else { within(end, first).await };
+        let first = if is_try { Some(first.await) } else { within(end, first).await };
         let mut published = match first {
             Some(published) => published?,
             None => return Err(late()),
@@ -186,12 +186,18 @@ impl Scope {
                     let Some(again) = within(end, again).await else { return Err(late()) };
                     published = again?;
                 }
+                // Whoever was told that it is not ours does not get it a moment later.
+                None if is_try => {
+                    request.withdraw().await;
+                    return Err(late());
+                }
                 None => return Err(late()),
             }
         }
     }
 
-    /// As [`acquire`](Self::acquire) without waiting: `None` if the turn is somebody else's.
+    /// As [`acquire`](Self::acquire) without waiting: `None` if the turn is somebody else's, and then the
+    /// request is withdrawn.
     ///
     /// # Errors
     ///

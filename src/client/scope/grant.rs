@@ -18,16 +18,30 @@ pub(super) struct Asking {
     pub(super) gate: Option<OwnedMutexGuard<()>>,
 }
 
-impl Drop for Asking {
-    fn drop(&mut self) {
-        let Some(gate) = self.gate.take().filter(|_| self.inner.client.is_ours()) else { return };
+impl Asking {
+    /// Withdraws it, and returns when nothing of it is left. Dropped meanwhile, it goes on.
+    pub(super) async fn withdraw(mut self) {
+        let Some(gate) = self.gate.take() else { return };
+        let task = self.inner.client.shared.runtime.spawn(self.withdrawing(gate));
+        // Where the runtime has ended there is nobody to withdraw for.
+        let _ = task.await;
+    }
+
+    fn withdrawing(&self, gate: OwnedMutexGuard<()>) -> impl Future<Output = ()> + Send + use<> {
         let (inner, lock) = (Arc::clone(&self.inner), self.lock.clone());
-        self.inner.client.shared.runtime.spawn(async move {
+        async move {
             let _gate = gate;
             if let Err(error) = Inner::give_back(&inner, &lock, None, Outcome::Ok).await {
                 tracing::warn!(lock = lock.as_str(), %error, "a request is not withdrawn yet");
             }
-        });
+        }
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let Some(gate) = self.gate.take().filter(|_| self.inner.client.is_ours()) else { return };
+        self.inner.client.shared.runtime.spawn(self.withdrawing(gate));
     }
 }
 
