@@ -25,7 +25,7 @@ demo: setup $(HOOK_TOOL) ## watch UNITS=5 units of a charm restart one after the
 	@$(BIN)/python examples/demo.py --units $(UNITS)
 
 .PHONY: test
-test: setup zookeeper salt $(HOOK_TOOL) ## everything that is proven about the project, in about half an hour on 2 cores
+test: setup zookeeper salt $(HOOK_TOOL) ## everything that is proven about the project, in about 35 minutes on 2 cores
 	cargo test --quiet --locked --profile quick --features $(ENGINE)
 	$(BIN)/python -m pytest --quiet -n $(JOBS) --dist worksteal
 

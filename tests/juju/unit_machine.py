@@ -126,6 +126,9 @@ class Unit:
         self.config.unlink(missing_ok=True)
         for process in self.processes("--supervise") + self.processes("agent"):
             os.kill(process, signal.SIGKILL)
+        # One that is never waited for is warned of when the interpreter ends.
+        while agent._started:
+            agent._started.pop().wait(30)
         self.client.close()
 
 
