@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
+from kazoo.exceptions import NoNodeError
 from kazoo.security import ACL
 
 import coordinator
@@ -45,7 +46,11 @@ def nodes_below(client: KazooClient, path: str) -> list[Node]:
 
 
 def has(client: KazooClient, path: str, count: int) -> bool:
-    return bool(client.exists(path)) and len(nodes_below(client, path)) == count
+    try:
+        return len(nodes_below(client, path)) == count
+    except NoNodeError:
+        # Not there yet, or gone since it was listed: a guard goes when its lease is made.
+        return False
 
 
 Acts = Sequence[Callable[[], Any]]
