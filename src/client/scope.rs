@@ -163,7 +163,7 @@ impl Scope {
         let Some(gate) = within(end, gate.lock_owned()).await else { return Err(late()) };
         let request = Asking { inner: Arc::clone(&self.inner), lock: lock.clone(), gate: Some(gate) };
         let is_try = timeout == Some(Duration::ZERO);
-        // A try is one publication, however long the store takes for it.
+        // A try is one publication, and another if it loses, however long the store takes for them.
         let first = Inner::publish(&self.inner, |record, now| {
             record.request(&lock, now);
         });

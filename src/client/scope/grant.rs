@@ -19,7 +19,8 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    /// Withdraws it, and returns when nothing of it is left. Dropped meanwhile, it goes on.
+    /// Withdraws it, and returns when nothing of it is left, or when that has failed, which is logged: it then
+    /// ends with the session. Dropped meanwhile, it goes on.
     pub(super) async fn withdraw(mut self) {
         let Some(gate) = self.gate.take() else { return };
         let task = self.inner.client.shared.runtime.spawn(self.withdrawing(gate));
